@@ -1,0 +1,42 @@
+#pragma once
+#include <leat/error.h>
+#include <leat/model.h>
+#include <leat/options.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace leat {
+
+struct Graph;
+
+/// A model as read from its file, before any device has seen it. Cheap to copy.
+class Model {
+  public:
+    explicit Model(std::shared_ptr<const Graph> graph) : graph_(std::move(graph)) {}
+    std::vector<Port> inputs() const;
+    std::vector<Port> outputs() const;
+    const std::map<std::string, std::string> &metadata() const;
+    /// The same model with other input sizes. Throws Error when an op does not allow them.
+    Model reshaped(const std::map<std::string, Shape> &) const;
+    const Graph &graph() const { return *graph_; }
+
+  private:
+    std::shared_ptr<const Graph> graph_;
+};
+
+/// Reads models, knows the devices, and shares compiled models. Every function may be called from any thread.
+class Core {
+  public:
+    /// Reads a model file by its first bytes (ONNX). Throws Error that names file, node and cure.
+    static Model read_model(const std::string &path);
+    /// Names that `compile_model` takes: "CPU", "REF", "FAKE" and combinations.
+    static std::vector<std::string> available_devices();
+    /// Throws Error that names the node and the cure. Equal (model, device, options) give the same compiled model while
+    /// somebody holds it.
+    static std::shared_ptr<CompiledModel> compile_model(const Model &, const std::string &device = "CPU", const Options & = {});
+};
+
+} // namespace leat

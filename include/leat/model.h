@@ -1,0 +1,74 @@
+#pragma once
+#include <leat/image.h>
+#include <leat/tensor.h>
+
+#include <chrono>
+#include <exception>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace leat {
+
+/// An input or output of a model.
+struct Port {
+    std::string name;
+    Type type = Type::f32;
+    Shape shape;        ///< -1 where any size will do
+    bool image = false; ///< fed by Job::images instead of Job::inputs; `shape` is that of the tensor made from it
+};
+
+/// One inference. The submitter owns it and keeps it alive, unmoved, until done() runs.
+struct Job {
+    std::vector<Image> images;   ///< one for each image port, in the order of CompiledModel::inputs()
+    std::vector<Tensor> inputs;  ///< one for each other input port, in the same order
+    std::vector<Tensor> outputs; ///< one for each output; absent ones are allocated by the device, present ones are filled
+    std::exception_ptr error;    ///< set instead of the outputs when the inference failed
+    std::function<void(Job &)> done; ///< called exactly once, on a thread of the device, never inside submit()
+
+    uint64_t stream = 0; ///< camera stream: jobs of one stream run in the order submitted
+    int priority = 0;    ///< higher first
+    std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
+    std::chrono::steady_clock::time_point submitted, started, finished; ///< filled by the device
+};
+
+/// How every device ends a job: done() may free or resubmit it.
+inline void complete(Job &job)
+{
+    job.finished = std::chrono::steady_clock::now();
+    auto done = std::move(job.done);
+    job.done = nullptr;
+    done(job);
+}
+
+/// An effective value that somebody (user, hint, hardware) decided, and one sentence why.
+struct Setting {
+    std::string name, value, reason;
+};
+
+/// What runs one node: for `leat inspect` and profiling.
+struct NodeReport {
+    std::string node, op, device, kernel, reason;
+    double milliseconds = -1; ///< average of the runs measured; -1 when profiling is off
+};
+
+/// A model made ready for a device. Immutable; every function may be called from any thread.
+///
+/// The destructor waits for the jobs in flight. It must not be called from done().
+class CompiledModel {
+  public:
+    virtual ~CompiledModel() = default;
+    virtual std::span<const Port> inputs() const = 0;
+    virtual std::span<const Port> outputs() const = 0;
+    /// Jobs worth keeping in flight.
+    virtual int depth() const = 0;
+    /// Memory of that shape which the device reads or writes without a copy. The port's shape must be static.
+    virtual Tensor allocate(const Port &) const = 0;
+    /// Never blocks. Errors arrive in Job::error.
+    virtual void submit(Job &) = 0;
+    virtual std::vector<Setting> settings() const = 0;
+    virtual std::vector<NodeReport> nodes() const = 0;
+};
+
+} // namespace leat

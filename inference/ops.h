@@ -1,0 +1,88 @@
+#pragma once
+#include "graph.h"
+
+#include <functional>
+#include <span>
+#include <string_view>
+
+namespace leat {
+
+/// What a shape rule sees: types, shapes and constants of the inputs. It calls output() for each output.
+class ShapeContext {
+  public:
+    ShapeContext(Graph &graph, const Node &node) : graph_(graph), node_(node) {}
+    const Attributes &attributes() const { return node_.attributes; }
+    size_t inputs() const { return node_.inputs.size(); }
+    size_t outputs() const { return node_.outputs.size(); }
+    bool has(size_t input) const { return input < node_.inputs.size() && node_.inputs[input] != no_value; }
+    Type type(size_t input) const { return has(input) ? graph_.values[node_.inputs[input]].type : Type::undefined; }
+    const std::optional<Shape> &shape(size_t input) const;
+    /// Nothing when the input is absent or not constant.
+    const Tensor *constant(size_t input) const;
+    void output(size_t index, Type, std::optional<Shape>);
+
+  private:
+    Graph &graph_;
+    const Node &node_;
+};
+
+/// What a reference kernel sees. Inputs are dense; an absent one is an empty Tensor.
+class RunContext {
+  public:
+    RunContext(const Node &node, std::span<const Tensor> inputs, std::span<Tensor> outputs)
+        : node(node), inputs(inputs), outputs_(outputs)
+    {}
+    const Node &node;
+    std::span<const Tensor> inputs;
+    bool has(size_t input) const { return input < inputs.size() && bool(inputs[input]); }
+    size_t outputs() const { return outputs_.size(); }
+    bool wants(size_t output) const { return output < outputs_.size() && node.outputs[output] != no_value; }
+    /// Memory for that output: what the caller preset, when type and shape are the same, else freshly allocated.
+    Tensor &output(size_t index, Type, Shape);
+
+  private:
+    std::span<Tensor> outputs_;
+};
+
+/// One row of the op table. The semantics are those of the ONNX operator of that name in its latest version up to
+/// operator set 22; readers translate older versions and other formats to it.
+struct Op {
+    std::string_view name;
+    int min_inputs, max_inputs; ///< max -1: any number
+    int max_outputs;
+    void (*shape)(ShapeContext &);
+    void (*reference)(RunContext &); ///< plain and obviously right; ignores Node::post_ops, run_reference() applies them
+};
+
+/// Nothing when there is no op of that name.
+const Op *find_op(std::string_view name);
+/// The op of that name; the name must exist.
+const Op &op(std::string_view name);
+/// The whole table, sorted by name.
+std::span<const Op *const> all_ops();
+
+/// Runs the reference kernel and then the post-ops. `operands` are those of the binary post-ops, in order.
+void run_reference(RunContext &, std::span<const Tensor> operands);
+
+/// The shape that numpy-style broadcasting of both gives; -1 spreads. Throws Error when they do not fit.
+Shape broadcast(const Shape &, const Shape &);
+/// Axis in [-rank, rank) to [0, rank). Throws Error that names the axis.
+size_t normal_axis(int64_t axis, size_t rank);
+
+// The families, one file each in ops/. To add an op: write its shape rule and reference kernel in the family's file,
+// add the row to the family's table, add a case to tests/ops. A new family is one more line here and in ops.cpp.
+std::span<const Op> elementwise_ops();
+std::span<const Op> shape_ops();
+std::span<const Op> convolution_ops();
+std::span<const Op> pooling_ops();
+std::span<const Op> normalization_ops();
+std::span<const Op> matmul_ops();
+std::span<const Op> reduction_ops();
+std::span<const Op> resize_ops();
+std::span<const Op> indexing_ops();
+std::span<const Op> quantization_ops();
+std::span<const Op> recurrent_ops();
+std::span<const Op> control_ops();
+std::span<const Op> image_ops();
+
+} // namespace leat
