@@ -29,14 +29,15 @@ class ShapeContext {
 /// What a reference kernel sees. Inputs are dense; an absent one is an empty Tensor.
 class RunContext {
   public:
-    RunContext(const Node &node, std::span<const Tensor> inputs, std::span<Tensor> outputs)
-        : node(node), inputs(inputs), outputs_(outputs)
+    RunContext(const Node &which, std::span<const Tensor> in, std::span<Tensor> out)
+        : node(which), inputs(in), outputs_(out)
     {}
     const Node &node;
     std::span<const Tensor> inputs;
     bool has(size_t input) const { return input < inputs.size() && bool(inputs[input]); }
     size_t outputs() const { return outputs_.size(); }
     bool wants(size_t output) const { return output < outputs_.size() && node.outputs[output] != no_value; }
+    Tensor &first_output() { return outputs_[0]; }
     /// Memory for that output: what the caller preset, when type and shape are the same, else freshly allocated.
     Tensor &output(size_t index, Type, Shape);
 

@@ -1,0 +1,101 @@
+#include "graph.h"
+#include "ops.h"
+
+namespace leat
+{
+namespace
+{
+
+/// Folding more than this at read time would trade a small file for a large memory.
+constexpr int64_t fold_limit_bytes = int64_t(64) << 20;
+
+bool small_enough(const Graph &graph, const Node &node)
+{
+    for (ValueId id : node.outputs) {
+        if (id == no_value)
+            continue;
+        const Value &value = graph.values[id];
+        if (value.shape && is_static(*value.shape) &&
+            count_of(*value.shape) > fold_limit_bytes / static_cast<int64_t>(std::max<size_t>(size_of(value.type), 1)))
+            return false;
+        if (!value.shape || !is_static(*value.shape))
+            if (node.op->name != "NonZero" && node.op->name != "If" && node.op->name != "Loop")
+                return false;
+    }
+    return true;
+}
+
+/// Op Shape (and Size) of a value whose shape is known needs no elements.
+bool fold_shape(Graph &graph, const Node &node)
+{
+    if (node.op->name != "Shape" && node.op->name != "Size")
+        return false;
+    const auto &shape = graph.values[node.inputs[0]].shape;
+    if (!shape || !is_static(*shape))
+        return false;
+    Tensor stand_in = Tensor::view(graph.values[node.inputs[0]].type, *shape, nullptr);
+    Tensor result;
+    RunContext context(node, {&stand_in, 1}, {&result, 1});
+    node.op->reference(context);
+    graph.values[node.outputs[0]].constant = result;
+    graph.values[node.outputs[0]].shape = result.shape();
+    return true;
+}
+
+void fold(Graph &graph, const Node &node)
+{
+    if (fold_shape(graph, node) || !node.op->reference)
+        return;
+    std::vector<Tensor> inputs, operands;
+    for (ValueId id : node.inputs) {
+        if (id != no_value && !graph.is_constant(id))
+            return;
+        inputs.push_back(id == no_value ? Tensor() : graph.values[id].constant);
+    }
+    for (const PostOp &post : node.post_ops)
+        if (post.input != no_value) {
+            if (!graph.is_constant(post.input))
+                return;
+            operands.push_back(graph.values[post.input].constant);
+        }
+    if (!small_enough(graph, node))
+        return;
+    std::vector<Tensor> outputs(node.outputs.size());
+    RunContext context(node, inputs, outputs);
+    run_reference(context, operands);
+    for (size_t i = 0; i < outputs.size(); i++)
+        if (node.outputs[i] != no_value && outputs[i]) {
+            Value &value = graph.values[node.outputs[i]];
+            value.type = outputs[i].type();
+            value.shape = outputs[i].shape();
+            value.constant = std::move(outputs[i]);
+        }
+}
+
+bool already_constant(const Graph &graph, const Node &node)
+{
+    for (ValueId id : node.outputs)
+        if (id != no_value && !graph.is_constant(id))
+            return false;
+    return true;
+}
+
+} // namespace
+
+void infer_shapes(Graph &graph)
+{
+    std::vector<Node> kept;
+    kept.reserve(graph.nodes.size());
+    for (Node &node : graph.nodes) {
+        in_context("node \"" + node.name + "\" (" + std::string(node.op->name) + ")", [&] {
+            ShapeContext context(graph, node);
+            node.op->shape(context);
+            fold(graph, node);
+        });
+        if (!already_constant(graph, node))
+            kept.push_back(std::move(node));
+    }
+    graph.nodes = std::move(kept);
+}
+
+} // namespace leat

@@ -1,0 +1,216 @@
+#include <leat/error.h>
+#include <leat/tensor.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <new>
+
+namespace leat
+{
+namespace
+{
+
+struct TypeRow {
+    std::string_view name;
+    size_t size;
+};
+
+constexpr TypeRow type_rows[] = {{"undefined", 0}, {"f32", 4}, {"f16", 2}, {"bf16", 2}, {"f64", 8},
+                                 {"u8", 1},        {"s8", 1},  {"u16", 2}, {"s16", 2},  {"u32", 4},
+                                 {"s32", 4},       {"u64", 8}, {"s64", 8}, {"bool", 1}};
+
+constexpr std::align_val_t alignment{64};
+
+std::shared_ptr<std::byte> allocate(size_t bytes)
+{
+    auto *data = static_cast<std::byte *>(::operator new(std::max<size_t>(bytes, 1), alignment, std::nothrow));
+    if (!data)
+        throw Error("no memory for a tensor of " + std::to_string(bytes) + " bytes");
+    return {data, [](std::byte *p) { ::operator delete(p, alignment); }};
+}
+
+template <class To, class From> To convert(From value)
+{
+    if constexpr (std::is_same_v<To, bool>) {
+        return static_cast<float>(value) != 0.f;
+    } else if constexpr (std::is_integral_v<To> && !std::is_integral_v<From>) {
+        using Wide = std::conditional_t<std::is_same_v<From, double>, double, float>;
+        const Wide v = static_cast<Wide>(value);
+        if (std::isnan(v))
+            return 0;
+        if (v <= static_cast<Wide>(std::numeric_limits<To>::lowest()))
+            return std::numeric_limits<To>::lowest();
+        if (v >= static_cast<Wide>(std::numeric_limits<To>::max()))
+            return std::numeric_limits<To>::max();
+        return static_cast<To>(v);
+    } else if constexpr (std::is_same_v<To, Half> || std::is_same_v<To, BFloat16>) {
+        return To(static_cast<float>(value));
+    } else if constexpr (std::is_same_v<From, Half> || std::is_same_v<From, BFloat16>) {
+        return static_cast<To>(static_cast<float>(value));
+    } else {
+        return static_cast<To>(value);
+    }
+}
+
+} // namespace
+
+std::string_view to_string(Type type)
+{
+    return type_rows[static_cast<size_t>(type)].name;
+}
+
+std::optional<Type> type_from(std::string_view name)
+{
+    for (size_t i = 0; i < std::size(type_rows); i++)
+        if (type_rows[i].name == name)
+            return static_cast<Type>(i);
+    return {};
+}
+
+size_t size_of(Type type)
+{
+    return type_rows[static_cast<size_t>(type)].size;
+}
+
+void throw_undefined_type()
+{
+    throw Error("a tensor is absent where one is needed");
+}
+
+Half::Half(float value)
+{
+    const uint32_t u = std::bit_cast<uint32_t>(value);
+    const uint32_t sign = (u >> 16) & 0x8000u;
+    const uint32_t magnitude = u & 0x7fffffffu;
+    uint32_t half;
+    if (magnitude > 0x7f800000u) {
+        half = 0x7e00u;
+    } else if (magnitude >= 0x477ff000u) {
+        half = 0x7c00u;
+    } else if (magnitude < 0x38800000u) {
+        // Subnormal: adding 0.5 lets the float unit align and round the mantissa.
+        half = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
+    } else {
+        half = (magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
+    }
+    bits = static_cast<uint16_t>(sign | half);
+}
+
+Half::operator float() const
+{
+    const uint32_t sign = (uint32_t(bits) & 0x8000u) << 16;
+    const uint32_t exponent = (uint32_t(bits) >> 10) & 0x1fu;
+    const uint32_t mantissa = uint32_t(bits) & 0x3ffu;
+    if (exponent == 0x1f)
+        return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
+    if (exponent == 0) {
+        const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
+        return sign ? -magnitude : magnitude;
+    }
+    return std::bit_cast<float>(sign | ((exponent + 112u) << 23) | (mantissa << 13));
+}
+
+BFloat16::BFloat16(float value)
+{
+    const uint32_t u = std::bit_cast<uint32_t>(value);
+    bits = std::isnan(value) ? uint16_t(0x7fc0) : static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+}
+
+BFloat16::operator float() const
+{
+    return std::bit_cast<float>(uint32_t(bits) << 16);
+}
+
+std::string to_string(const Shape &shape)
+{
+    if (shape.empty())
+        return "scalar";
+    std::string text;
+    for (int64_t size : shape)
+        text += (text.empty() ? "" : "x") + (size < 0 ? "?" : std::to_string(size));
+    return text;
+}
+
+bool is_static(const Shape &shape)
+{
+    return std::all_of(shape.begin(), shape.end(), [](int64_t size) { return size >= 0; });
+}
+
+int64_t count_of(const Shape &shape)
+{
+    int64_t count = 1;
+    bool overflow = false;
+    for (int64_t size : shape) {
+        if (size < 0)
+            throw Error("the shape " + to_string(shape) + " has a size that is not known");
+        overflow |= __builtin_mul_overflow(count, size, &count);
+    }
+    if (std::find(shape.begin(), shape.end(), 0) != shape.end())
+        return 0;
+    if (overflow)
+        throw Error("the shape " + to_string(shape) + " has more elements than 63 bits count");
+    return count;
+}
+
+Tensor::Tensor(Type type, Shape shape)
+    : type_(type), shape_(std::move(shape)), count_(static_cast<size_t>(count_of(shape_)))
+{
+    constexpr size_t limit = size_t(1) << 40;
+    if (count_ > limit / 8)
+        throw Error("a tensor of shape " + to_string(shape_) + " is larger than 1 TiB");
+    auto memory = allocate(bytes());
+    data_ = memory.get();
+    owner_ = std::move(memory);
+}
+
+Tensor Tensor::view(Type type, Shape shape, void *data, std::shared_ptr<const void> owner)
+{
+    Tensor t;
+    t.type_ = type;
+    t.count_ = static_cast<size_t>(count_of(shape));
+    t.shape_ = std::move(shape);
+    t.data_ = static_cast<std::byte *>(data);
+    t.owner_ = std::move(owner);
+    return t;
+}
+
+Tensor Tensor::reshaped(Shape shape) const
+{
+    if (static_cast<size_t>(count_of(shape)) != count_)
+        throw Error("a tensor of shape " + to_string(shape_) + " cannot take the shape " + to_string(shape));
+    Tensor t = *this;
+    t.shape_ = std::move(shape);
+    return t;
+}
+
+Tensor Tensor::clone() const
+{
+    if (!*this)
+        return {};
+    Tensor t(type_, shape_);
+    std::memcpy(t.data_, data_, bytes());
+    return t;
+}
+
+Tensor Tensor::converted(Type to) const
+{
+    if (to == type_)
+        return *this;
+    Tensor result(to, shape_);
+    visit_type(type_, [&]<class From>() {
+        visit_type(to, [&]<class To>() {
+            std::transform(data<From>(), data<From>() + count_, result.data<To>(), convert<To, From>);
+        });
+    });
+    return result;
+}
+
+std::vector<int64_t> Tensor::to_int64() const
+{
+    const Tensor wide = converted(Type::s64);
+    return {wide.data<int64_t>(), wide.data<int64_t>() + count_};
+}
+
+} // namespace leat
