@@ -47,6 +47,11 @@ class RunContext {
 
 /// One row of the op table. The semantics are those of the ONNX operator of that name in its latest version up to
 /// operator set 22; readers translate older versions and other formats to it.
+///
+/// Two attributes differ from ONNX's own encoding. One that names an element type (`to`, `dtype`, `output_dtype`) is the
+/// text of to_string(Type): "f32". One that holds a graph takes what the body reads from outside of it as further inputs: Loop's
+/// `body` has the inputs (iteration, condition, carried values …, captured values …), If's `then_branch` and `else_branch`
+/// each have the captured values only, the same list in both; the node lists the captured values after its own inputs.
 struct Op {
     std::string_view name;
     int min_inputs, max_inputs; ///< max -1: any number
@@ -69,6 +74,8 @@ void run_reference(RunContext &, std::span<const Tensor> operands);
 Shape broadcast(const Shape &, const Shape &);
 /// Axis in [-rank, rank) to [0, rank). Throws Error that names the axis.
 size_t normal_axis(int64_t axis, size_t rank);
+/// The element type that the attribute names. Throws Error when there is no such type.
+Type type_attribute(const Attributes &, const std::string &name, Type otherwise);
 
 // The families, one file each in ops/. To add an op: write its shape rule and reference kernel in the family's file,
 // add the row to the family's table, add a case to tests/ops. A new family is one more line here and in ops.cpp.
