@@ -17,6 +17,11 @@ struct Affine {
     float c = 0, d = 1, ty = 0;
 };
 
+/// A rectangle in frame pixels; x, y is the outer top-left corner, so a whole frame is {0, 0, width, height}.
+struct Region {
+    float x = 0, y = 0, width = 0, height = 0;
+};
+
 /// Maps a stored sample triple (Y, U, V or the R, G, B or grey as stored, 0..255) to RGB 0..255: three rows of
 /// three factors and an offset. Follows from `GstVideoColorimetry` or its like; see preprocess/colour.h.
 struct ColourMatrix {
@@ -33,7 +38,10 @@ struct Image {
     int width = 0, height = 0; ///< of the frame, in pixels
     std::array<Plane, 3> planes{};
     ColourMatrix colour;
-    Affine to_frame; ///< tensor pixel -> frame pixel
+    /// What the model sees of the frame; the default is the whole frame. Nothing outside is read: samples at its edge are
+    /// repeated, as if it had been cropped, and tensor pixels that fall outside are padding.
+    Region region;
+    Affine to_frame; ///< tensor pixel -> frame pixel; leat::fit() makes it for a region
     std::shared_ptr<const void> owner;
 };
 
