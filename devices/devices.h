@@ -14,7 +14,8 @@ std::vector<std::string> device_names();
 
 std::shared_ptr<Device> make_cpu();
 std::shared_ptr<Device> make_ref();
-/// Answers after a scripted time with scripted outputs, for tests: arguments latency_ms, depth, jitter_ms (deterministic), fail_every.
+/// Answers after a scripted time with scripted outputs, for tests: arguments latency_ms, depth, jitter_ms
+/// (deterministic), fail_every.
 std::shared_ptr<Device> make_fake(const std::string &arguments);
 
 } // namespace leat

@@ -4,10 +4,8 @@
 #include <algorithm>
 #include <queue>
 
-namespace leat
-{
-namespace
-{
+namespace leat {
+namespace {
 
 template <class T>
 const T *find_as(const std::map<std::string, Attribute> &map, const std::string &name, const char *wanted)

@@ -48,12 +48,12 @@ struct Value {
 /// Applied to output 0 of a node, element by element, in order, by whoever runs the node.
 struct PostOp {
     enum class Kind {
-        unary,  ///< y = op(y): `op` is a unary elementwise op of the table (Relu, Clip, Sigmoid …) with its attributes
+        unary, ///< y = op(y): `op` is a unary elementwise op of the table (Relu, Clip, Sigmoid …) with its attributes
         binary, ///< y = op(y, input): `op` is Add, Sub, Mul, Div, Max, Min, PRelu; broadcasts `input` into y's shape
     };
     Kind kind = Kind::unary;
     const Op *op = nullptr;
-    Attributes attributes;  ///< of `op`; Clip keeps its bounds here, as numbers "min" and "max"
+    Attributes attributes;    ///< of `op`; Clip keeps its bounds here, as numbers "min" and "max"
     ValueId input = no_value; ///< binary: the other operand
 };
 
@@ -78,9 +78,10 @@ struct Graph {
     ValueId add_value(Value value);
     ValueId add_constant(const std::string &name, Tensor);
     bool is_constant(ValueId id) const { return id != no_value && bool(values[id].constant); }
-    /// Node that makes the value; -1 for inputs and constants. O(nodes): passes that ask often keep uses() and producers().
-    std::vector<int> producers() const;               ///< for each value
-    std::vector<std::vector<int>> consumers() const;  ///< for each value, the nodes that read it, post-ops included
+    /// Node that makes the value; -1 for inputs and constants. O(nodes): passes that ask often keep uses() and
+    /// producers().
+    std::vector<int> producers() const;              ///< for each value
+    std::vector<std::vector<int>> consumers() const; ///< for each value, the nodes that read it, post-ops included
     /// Every value that the node reads: inputs and operands of post-ops, absent ones left out.
     static std::vector<ValueId> reads(const Node &);
     /// Lets every reader of `from`, and the outputs, read `to` instead.
@@ -91,8 +92,9 @@ struct Graph {
     void verify() const;
 };
 
-/// Text that parse() reads back to an equal graph; constants above `max_elements` elements print only type, shape and a hash,
-/// and such text cannot be parsed. One line a node: `%y:f32[1x8x4x4] = Conv(%x, %w, -) {group=1} post(Relu, Add(%r)) "name"`.
+/// Text that parse() reads back to an equal graph; constants above `max_elements` elements print only type, shape and a
+/// hash, and such text cannot be parsed. One line a node: `%y:f32[1x8x4x4] = Conv(%x, %w, -) {group=1} post(Relu,
+/// Add(%r)) "name"`.
 std::string print(const Graph &, size_t max_elements = 16);
 /// Throws Error with the line number.
 Graph parse(const std::string &text);

@@ -6,10 +6,8 @@
 #include <cstdio>
 #include <sstream>
 
-namespace leat
-{
-namespace
-{
+namespace leat {
+namespace {
 
 /* Grammar, one line each:
  *   graph "NAME"
@@ -154,8 +152,7 @@ std::string node_text(const Graph &graph, const Node &node, size_t max_elements)
 }
 
 /// Recursive descent over one line.
-class LineParser
-{
+class LineParser {
   public:
     LineParser(const std::string &line, Graph &graph) : line_(line), graph_(graph) {}
 

@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <array>
 
-namespace leat
-{
-namespace
-{
+namespace leat {
+namespace {
 
 std::vector<const Op *> make_table()
 {

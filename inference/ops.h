@@ -31,7 +31,8 @@ class RunContext {
   public:
     RunContext(const Node &which, std::span<const Tensor> in, std::span<Tensor> out)
         : node(which), inputs(in), outputs_(out)
-    {}
+    {
+    }
     const Node &node;
     std::span<const Tensor> inputs;
     bool has(size_t input) const { return input < inputs.size() && bool(inputs[input]); }
@@ -48,16 +49,18 @@ class RunContext {
 /// One row of the op table. The semantics are those of the ONNX operator of that name in its latest version up to
 /// operator set 22; readers translate older versions and other formats to it.
 ///
-/// Two attributes differ from ONNX's own encoding. One that names an element type (`to`, `dtype`, `output_dtype`) is the
-/// text of to_string(Type): "f32". One that holds a graph takes what the body reads from outside of it as further inputs: Loop's
-/// `body` has the inputs (iteration, condition, carried values …, captured values …), If's `then_branch` and `else_branch`
-/// each have the captured values only, the same list in both; the node lists the captured values after its own inputs.
+/// Two attributes differ from ONNX's own encoding. One that names an element type (`to`, `dtype`, `output_dtype`) is
+/// the text of to_string(Type): "f32". One that holds a graph takes what the body reads from outside of it as further
+/// inputs: Loop's `body` has the inputs (iteration, condition, carried values …, captured values …), If's `then_branch`
+/// and `else_branch` each have the captured values only, the same list in both; the node lists the captured values
+/// after its own inputs.
 struct Op {
     std::string_view name;
     int min_inputs, max_inputs; ///< max -1: any number
     int max_outputs;
     void (*shape)(ShapeContext &);
-    void (*reference)(RunContext &); ///< plain and obviously right; ignores Node::post_ops, run_reference() applies them
+    void (*reference)(
+        RunContext &); ///< plain and obviously right; ignores Node::post_ops, run_reference() applies them
 };
 
 /// Nothing when there is no op of that name.

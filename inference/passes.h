@@ -19,8 +19,9 @@ struct Pass {
 /// passes.cpp, a before/after pair in tests/graphs.
 std::span<const Pass> passes();
 
-/// Runs every pass that is not in `options.disabled_passes`, each followed by verify() and infer_shapes(). A fault found
-/// after a pass is an Error that names the pass. LEAT_DUMP_GRAPHS=DIR writes the graph after each pass that changed it.
+/// Runs every pass that is not in `options.disabled_passes`, each followed by verify() and infer_shapes(). A fault
+/// found after a pass is an Error that names the pass. LEAT_DUMP_GRAPHS=DIR writes the graph after each pass that
+/// changed it.
 void optimise(Graph &, const Options &);
 
 int fold_constants(Graph &);

@@ -1,10 +1,8 @@
 #include "graph.h"
 #include "ops.h"
 
-namespace leat
-{
-namespace
-{
+namespace leat {
+namespace {
 
 /// Folding more than this at read time would trade a small file for a large memory.
 constexpr int64_t fold_limit_bytes = int64_t(64) << 20;

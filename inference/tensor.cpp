@@ -7,10 +7,8 @@
 #include <limits>
 #include <new>
 
-namespace leat
-{
-namespace
-{
+namespace leat {
+namespace {
 
 struct TypeRow {
     std::string_view name;

@@ -22,6 +22,7 @@ class Model {
     /// The same model with other input sizes. Throws Error when an op does not allow them.
     Model reshaped(const std::map<std::string, Shape> &) const;
     const Graph &graph() const { return *graph_; }
+    const std::shared_ptr<const Graph> &shared_graph() const { return graph_; }
 
   private:
     std::shared_ptr<const Graph> graph_;
@@ -36,7 +37,8 @@ class Core {
     static std::vector<std::string> available_devices();
     /// Throws Error that names the node and the cure. Equal (model, device, options) give the same compiled model while
     /// somebody holds it.
-    static std::shared_ptr<CompiledModel> compile_model(const Model &, const std::string &device = "CPU", const Options & = {});
+    static std::shared_ptr<CompiledModel> compile_model(const Model &, const std::string &device = "CPU",
+                                                        const Options & = {});
 };
 
 } // namespace leat

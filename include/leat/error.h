@@ -7,7 +7,8 @@ namespace leat {
 
 /// The one exception of Leat: a sentence that names the file, node or property at fault, and the cure.
 ///
-/// Thrown by reading, compiling and property setting. Nothing is thrown across threads while frames run: see Job::error.
+/// Thrown by reading, compiling and property setting. Nothing is thrown across threads while frames run: see
+/// Job::error.
 class Error : public std::runtime_error {
   public:
     using std::runtime_error::runtime_error;

@@ -38,8 +38,8 @@ struct Image {
     int width = 0, height = 0; ///< of the frame, in pixels
     std::array<Plane, 3> planes{};
     ColourMatrix colour;
-    /// What the model sees of the frame; the default is the whole frame. Nothing outside is read: samples at its edge are
-    /// repeated, as if it had been cropped, and tensor pixels that fall outside are padding.
+    /// What the model sees of the frame; the default is the whole frame. Nothing outside is read: samples at its edge
+    /// are repeated, as if it had been cropped, and tensor pixels that fall outside are padding.
     Region region;
     Affine to_frame; ///< tensor pixel -> frame pixel; leat::fit() makes it for a region
     std::shared_ptr<const void> owner;

@@ -21,10 +21,11 @@ struct Port {
 
 /// One inference. The submitter owns it and keeps it alive, unmoved, until done() runs.
 struct Job {
-    std::vector<Image> images;   ///< one for each image port, in the order of CompiledModel::inputs()
-    std::vector<Tensor> inputs;  ///< one for each other input port, in the same order
-    std::vector<Tensor> outputs; ///< one for each output; absent ones are allocated by the device, present ones are filled
-    std::exception_ptr error;    ///< set instead of the outputs when the inference failed
+    std::vector<Image> images;  ///< one for each image port, in the order of CompiledModel::inputs()
+    std::vector<Tensor> inputs; ///< one for each other input port, in the same order
+    std::vector<Tensor>
+        outputs;              ///< one for each output; absent ones are allocated by the device, present ones are filled
+    std::exception_ptr error; ///< set instead of the outputs when the inference failed
     std::function<void(Job &)> done; ///< called exactly once, on a thread of the device, never inside submit()
 
     uint64_t stream = 0; ///< camera stream: jobs of one stream run in the order submitted

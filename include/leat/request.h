@@ -8,8 +8,8 @@
 
 namespace leat {
 
-/// One inference that an application starts, waits for, and starts again. Not synchronised: one thread at a time, except
-/// the callback.
+/// One inference that an application starts, waits for, and starts again. Not synchronised: one thread at a time,
+/// except the callback.
 class InferRequest {
   public:
     explicit InferRequest(std::shared_ptr<CompiledModel>);

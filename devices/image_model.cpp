@@ -1,0 +1,136 @@
+#include "image_model.h"
+#include "core.h"
+
+#include <leat/error.h>
+
+#include <algorithm>
+
+namespace leat {
+namespace {
+
+/// mul and add so that tensor = (pixel - mean) / scale.
+void normalise(ImageSpec &spec, const std::vector<float> &mean, const std::vector<float> &scale)
+{
+    auto channel = [](const char *name, const std::vector<float> &numbers, size_t c) {
+        if (numbers.size() != 1 && numbers.size() != 3)
+            throw Error(std::string(name) + " has " + std::to_string(numbers.size()) + " numbers, want 1 or 3");
+        return numbers[numbers.size() == 1 ? 0 : c];
+    };
+    for (size_t c = 0; c < 3; c++) {
+        const float old_mean = -spec.add[c] / spec.mul[c];
+        const float divisor = scale.empty() ? 1 / spec.mul[c] : channel("scale", scale, c);
+        if (divisor == 0)
+            throw Error("scale is 0; want what each pixel is divided by, such as 255");
+        spec.mul[c] = 1 / divisor;
+        spec.add[c] = -(mean.empty() ? old_mean : channel("mean", mean, c)) / divisor;
+    }
+}
+
+/// The picture as it is: RGB, 0..255, stretched.
+ImageSpec plain_spec(const Port &port)
+{
+    if (port.shape.size() != 4)
+        throw Error("the input \"" + port.name + "\" has the shape " + to_string(port.shape) +
+                    ", a picture needs 4 dimensions");
+    ImageSpec spec;
+    const int64_t last = port.shape[3];
+    spec.layout = (last == 1 || last == 3) && port.shape[1] != 1 && port.shape[1] != 3 ? Layout::nhwc : Layout::nchw;
+    const size_t first = spec.layout == Layout::nhwc ? 1 : 2;
+    spec.order = port.shape[spec.layout == Layout::nhwc ? 3 : 1] == 1 ? ColourOrder::gray : ColourOrder::rgb;
+    spec.height = static_cast<int>(port.shape[first]);
+    spec.width = static_cast<int>(port.shape[first + 1]);
+    spec.type = port.type;
+    return spec;
+}
+
+struct Chosen {
+    Choice choice;
+    ImageSpec spec;
+};
+
+Chosen choose(const ModelFacts &facts, std::optional<Task> task, const std::string &name, const Port &port)
+{
+    Chosen chosen;
+    if (task) {
+        chosen.choice = choose_decoder(facts, *task, name);
+        chosen.spec = chosen.choice.decoder->preprocessing(facts);
+        return chosen;
+    }
+    for (Task either : {Task::detect, Task::classify})
+        try {
+            chosen.choice = choose_decoder(facts, either, name);
+            chosen.spec = chosen.choice.decoder->preprocessing(facts);
+            chosen.choice.decoder = nullptr;
+            return chosen;
+        } catch (const Error &) {
+            continue;
+        }
+    if (!name.empty())
+        choose_decoder(facts, Task::detect, name);
+    chosen.choice.reason = "no decoder row fits: the picture goes in as it is (RGB, 0..255, stretched)";
+    chosen.spec = plain_spec(port);
+    return chosen;
+}
+
+std::vector<Tensor> further_inputs(const ImageModel &model, const std::map<std::string, Tensor> &known)
+{
+    std::vector<Tensor> tensors;
+    for (const Port &port : model.compiled->inputs()) {
+        if (port.image)
+            continue;
+        const auto found = known.find(port.name);
+        if (found == known.end())
+            throw Error("the model wants the input " + port.name +
+                        " besides the picture, and no decoder row knows its value");
+        tensors.push_back(found->second);
+    }
+    return tensors;
+}
+
+std::shared_ptr<const ImageModel> open(const std::shared_ptr<const Graph> &graph, std::optional<Task> task,
+                                       const ImageModelOptions &options)
+{
+    auto model = std::make_shared<ImageModel>();
+    model->facts = facts_of(*graph);
+    model->image_input = find_image_input(model->facts);
+    Port &port = model->facts.inputs[model->image_input];
+    port.image = true;
+    const Chosen chosen = choose(model->facts, task, options.decoder, port);
+    model->decoder = chosen.choice.decoder;
+    model->decoder_reason = chosen.choice.reason;
+    model->spec = chosen.spec;
+    if (options.order)
+        model->spec.order = *options.order;
+    if (options.resize)
+        model->spec.resize = *options.resize;
+    if (!options.mean.empty() || !options.scale.empty())
+        normalise(model->spec, options.mean, options.scale);
+    if (model->spec.width < 1 || model->spec.height < 1)
+        throw Error("the input \"" + port.name + "\" leaves its size open (" + to_string(port.shape) +
+                    "), and the decoder row has no customary one");
+    model->compiled = compile_shared(graph, options.device, options.compile, ImageInput{port.name, model->spec});
+    if (model->decoder)
+        model->constants = further_inputs(*model, model->decoder->constants(model->facts, model->spec));
+    model->labels = options.labels;
+    if (model->labels.empty())
+        model->labels = labels_in(model->facts.metadata);
+    if (model->labels.empty() && model->decoder)
+        model->labels = model->decoder->labels(model->facts);
+    return model;
+}
+
+} // namespace
+
+std::string ImageModel::label(int id) const
+{
+    return id >= 0 && static_cast<size_t>(id) < labels.size() ? labels[static_cast<size_t>(id)] : std::to_string(id);
+}
+
+std::shared_ptr<const ImageModel> open_image_model(const std::string &path, std::optional<Task> task,
+                                                   const ImageModelOptions &options)
+{
+    const auto graph = read_shared(path);
+    return in_context("model \"" + path + "\"", [&] { return open(graph, task, options); });
+}
+
+} // namespace leat

@@ -1,0 +1,62 @@
+#include "passes.h"
+#include "ops.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+namespace leat {
+namespace {
+
+constexpr Pass table[] = {
+    {"fold_constants", fold_constants},
+};
+
+void dump(const Graph &graph, std::string_view pass, int number)
+{
+    const char *folder = std::getenv("LEAT_DUMP_GRAPHS");
+    if (!folder)
+        return;
+    std::string name = graph.name.empty() ? "graph" : graph.name;
+    std::replace(name.begin(), name.end(), '/', '_');
+    std::ofstream(std::filesystem::path(folder) /
+                  (name + "." + std::to_string(number) + "." + std::string(pass) + ".txt"))
+        << print(graph);
+}
+
+} // namespace
+
+std::span<const Pass> passes()
+{
+    return table;
+}
+
+void optimise(Graph &graph, const Options &options)
+{
+    int number = 0;
+    for (const Pass &pass : table) {
+        number++;
+        const auto &off = options.disabled_passes;
+        if (std::find(off.begin(), off.end(), pass.name) != off.end())
+            continue;
+        in_context("after the pass " + std::string(pass.name), [&] {
+            if (!pass.run(graph))
+                return;
+            graph.tidy();
+            graph.verify();
+            infer_shapes(graph);
+            dump(graph, pass.name, number);
+        });
+    }
+}
+
+int fold_constants(Graph &graph)
+{
+    const size_t before = graph.nodes.size();
+    infer_shapes(graph);
+    graph.tidy();
+    return static_cast<int>(before - graph.nodes.size());
+}
+
+} // namespace leat

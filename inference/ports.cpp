@@ -1,0 +1,80 @@
+#include "ports.h"
+#include "ops.h"
+
+#include <algorithm>
+
+namespace leat {
+namespace {
+
+Port port_of(const Value &value)
+{
+    return {value.name, value.type, value.shape.value_or(Shape{}), false};
+}
+
+bool fits(const Shape &wanted, const Shape &given)
+{
+    return std::equal(wanted.begin(), wanted.end(), given.begin(), given.end(),
+                      [](int64_t w, int64_t g) { return w < 0 || w == g; });
+}
+
+} // namespace
+
+std::vector<Port> input_ports(const Graph &graph)
+{
+    std::vector<Port> ports;
+    for (ValueId id : graph.inputs) {
+        ports.push_back(port_of(graph.values[id]));
+        for (const Node &node : graph.nodes)
+            if (node.op->name == "ImageToTensor" && node.inputs[0] == id) {
+                const Value &tensor = graph.values[node.outputs[0]];
+                ports.back().image = true;
+                ports.back().type = tensor.type;
+                ports.back().shape = tensor.shape.value_or(Shape{});
+            }
+    }
+    return ports;
+}
+
+std::vector<Port> output_ports(const Graph &graph)
+{
+    std::vector<Port> ports;
+    for (ValueId id : graph.outputs)
+        ports.push_back(port_of(graph.values[id]));
+    return ports;
+}
+
+std::string to_string(const Port &port)
+{
+    return port.name + " " + std::string(to_string(port.type)) + "[" + to_string(port.shape) + "]" +
+           (port.image ? " (image)" : "");
+}
+
+void check_inputs(std::span<const Port> ports, const Job &job)
+{
+    const auto images =
+        static_cast<size_t>(std::count_if(ports.begin(), ports.end(), [](const Port &p) { return p.image; }));
+    if (job.images.size() != images || job.inputs.size() != ports.size() - images)
+        throw Error("the model takes " + std::to_string(images) + " images and " +
+                    std::to_string(ports.size() - images) + " tensors, the job brings " +
+                    std::to_string(job.images.size()) + " and " + std::to_string(job.inputs.size()));
+    size_t image = 0, input = 0;
+    for (const Port &port : ports) {
+        if (port.image) {
+            const Image &frame = job.images[image++];
+            if (frame.width < 1 || frame.height < 1 || !frame.planes[0].data)
+                throw Error("the image for input \"" + port.name + "\" is empty");
+            continue;
+        }
+        const Tensor &tensor = job.inputs[input++];
+        if (!tensor)
+            throw Error("input \"" + port.name + "\" is missing");
+        if (tensor.type() != port.type)
+            throw Error("input \"" + port.name + "\" is " + std::string(to_string(tensor.type())) + ", want " +
+                        std::string(to_string(port.type)));
+        if (!fits(port.shape, tensor.shape()))
+            throw Error("input \"" + port.name + "\" has the shape " + to_string(tensor.shape()) + ", want " +
+                        to_string(port.shape));
+    }
+}
+
+} // namespace leat

@@ -1,0 +1,18 @@
+#pragma once
+#include "graph.h"
+
+#include <leat/model.h>
+
+namespace leat {
+
+/// The graph's inputs; one that feeds ImageToTensor is an image port with the shape of the tensor made from it.
+std::vector<Port> input_ports(const Graph &);
+std::vector<Port> output_ports(const Graph &);
+
+/// Throws Error that names the port unless the job brings what the ports want: number, type, shape, image planes.
+void check_inputs(std::span<const Port>, const Job &);
+
+/// "float input \"images\" of 1x3x416x416"-like text for messages and listings: `images f32[1x3x416x416]`.
+std::string to_string(const Port &);
+
+} // namespace leat
