@@ -73,7 +73,8 @@ struct Graph {
     std::vector<Value> values;
     std::vector<Node> nodes;
     std::vector<ValueId> inputs, outputs;
-    std::map<std::string, std::string> metadata; ///< what the model file says of itself (metadata_props, rt_info)
+    /// What the model file says of itself: metadata_props, rt_info, and as "producer_name" the program that wrote it.
+    std::map<std::string, std::string> metadata;
 
     ValueId add_value(Value value);
     ValueId add_constant(const std::string &name, Tensor);
