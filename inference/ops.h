@@ -49,7 +49,8 @@ class RunContext {
 /// One row of the op table. The semantics are those of the ONNX operator of that name in its latest version up to
 /// operator set 22; readers translate older versions and other formats to it.
 ///
-/// Two attributes differ from ONNX's own encoding. One that names an element type (`to`, `dtype`, `output_dtype`) is
+/// Three kinds of attribute differ from ONNX's own encoding. A list of strings (`activations`) is one text, joined by
+/// commas. One that names an element type (`to`, `dtype`, `output_dtype`) is
 /// the text of to_string(Type): "f32". One that holds a graph takes what the body reads from outside of it as further
 /// inputs: Loop's `body` has the inputs (iteration, condition, carried values …, captured values …), If's `then_branch`
 /// and `else_branch` each have the captured values only, the same list in both; the node lists the captured values
