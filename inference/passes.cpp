@@ -11,6 +11,14 @@ namespace {
 
 constexpr Pass table[] = {
     {"fold_constants", fold_constants},
+    {"remove_no_ops", remove_no_ops},
+    {"simplify_transposes", simplify_transposes},
+    {"remove_cancelled_transposes", remove_no_ops},
+    {"fold_pad", fold_pad},
+    {"fold_affine", fold_affine},
+    {"split_batch_norm", split_batch_norm},
+    {"recognise_activations", recognise_activations},
+    {"fuse_post_ops", fuse_post_ops},
 };
 
 void dump(const Graph &graph, std::string_view pass, int number)

@@ -24,6 +24,22 @@ std::span<const Pass> passes();
 /// changed it.
 void optimise(Graph &, const Options &);
 
+/// Replaces what depends on constants only by its value.
 int fold_constants(Graph &);
+/// Removes Identity, Dropout, casts to the same type, reshapes to the same shape, paddings by nothing, a + 0, a * 1 …
+int remove_no_ops(Graph &);
+/// Adds a Pad with zeros to the padding of the Conv after it.
+int fold_pad(Graph &);
+/// Folds BatchNormalization and arithmetic with constants per channel into the weights and bias of the convolution
+/// before.
+int fold_affine(Graph &);
+/// Turns a BatchNormalization that no convolution could take into Mul with a fused Add.
+int split_batch_norm(Graph &);
+/// Merges neighbouring Transposes, also across unary elementwise nodes; those that move no element become Reshape.
+int simplify_transposes(Graph &);
+/// Finds Swish, HardSwish, HardSigmoid, Mish and Gelu in the arithmetic that exporters write for them.
+int recognise_activations(Graph &);
+/// Fuses activations and residual sums into the node whose result they take.
+int fuse_post_ops(Graph &);
 
 } // namespace leat
