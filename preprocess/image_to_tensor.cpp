@@ -1,0 +1,291 @@
+#include "preprocess/image_to_tensor.h"
+#include "preprocess/row_kernels.h"
+#include "preprocess/sampling.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+namespace leat
+{
+namespace
+{
+
+/// For each pixel of [first, last): its position among the samples, counted from `origin`.
+ColumnTable column_table(const Affine &matrix, const SampleAxis &axis, int first, int last, int origin)
+{
+    std::vector<double> positions;
+    positions.reserve(static_cast<size_t>(last - first));
+    for (int x = first; x < last; x++)
+        positions.push_back(axis.position(static_cast<double>(matrix.a) * x + matrix.tx) - origin);
+    return ColumnTable(positions);
+}
+
+/// The two rows between which a tensor row lies, for one component.
+struct RowPair {
+    const float *upper, *lower;
+    float weight; ///< of `lower`
+};
+
+/// Rows of one plane, resampled to the tensor's columns. Keeps the two that were asked for last.
+class ResampledPlane
+{
+  public:
+    ResampledPlane(const Image &image, size_t plane, const Rectangle &picture)
+        : matrix_(image.to_frame), plane_(image.planes[plane]), first_component_(component_of(image, plane)),
+          rows_(vertical_axis(image, first_component_.shift)), columns_(horizontal_axis(image, first_component_.shift)),
+          first_sample_(static_cast<int>(columns_.low)),
+          samples_(static_cast<int>(std::ceil(columns_.high)) + 1 - first_sample_),
+          table_(column_table(matrix_, columns_, picture.left, picture.right, first_sample_))
+    {
+        for (auto &row : split_) {
+            row = hwy::AllocateAligned<uint8_t>(static_cast<size_t>(with_slack(samples_)));
+            std::fill_n(row.get(), with_slack(samples_), uint8_t(0));
+        }
+        for (auto &slot : slots_)
+            for (auto &row : slot.resampled)
+                row = hwy::AllocateAligned<float>(static_cast<size_t>(with_slack(table_.count)));
+    }
+
+    /// Of the component whose byte offset in the plane's pixels that is. Valid until another tensor row is asked for.
+    RowPair rows_at(int tensor_row, size_t offset)
+    {
+        const double position = rows_.position(static_cast<double>(matrix_.d) * tensor_row + matrix_.ty);
+        const int row = static_cast<int>(position);
+        const double weight = position - row;
+        const float *upper = resampled(row, offset);
+        return {upper, weight > 0 ? resampled(row + 1, offset) : upper, static_cast<float>(weight)};
+    }
+
+  private:
+    static constexpr size_t most_components = 3;
+
+    struct Slot {
+        int row = -1;
+        AlignedArray<float> resampled[most_components];
+    };
+
+    static const Component &component_of(const Image &image, size_t plane)
+    {
+        const PixelLayout &layout = layout_of(image.format);
+        return *std::find_if(layout.components.begin(), layout.components.begin() + layout.count,
+                             [&](const Component &component) { return component.plane == plane; });
+    }
+
+    /// Neighbouring rows have different slots.
+    const float *resampled(int row, size_t offset)
+    {
+        Slot &slot = slots_[row % 2];
+        if (slot.row != row) {
+            fill(slot, row);
+            slot.row = row;
+        }
+        return slot.resampled[offset].get();
+    }
+
+    void fill(Slot &slot, int row)
+    {
+        const int step = first_component_.step;
+        uint8_t *split[] = {split_[0].get(), split_[1].get(), split_[2].get()};
+        split_row(plane_.data + row * plane_.stride + first_sample_ * step, samples_, step, split);
+        for (size_t i = 0; i < std::min<size_t>(static_cast<size_t>(step), most_components); i++)
+            resample_row(split[i], table_, slot.resampled[i].get());
+    }
+
+    Affine matrix_;
+    Image::Plane plane_;
+    Component first_component_;
+    SampleAxis rows_, columns_;
+    int first_sample_, samples_;
+    ColumnTable table_;
+    AlignedArray<uint8_t> split_[most_components];
+    Slot slots_[2];
+};
+
+/// Colour and normalisation, without the rows.
+RowMix mix_for(const Image &image, const ImageSpec &spec)
+{
+    RowMix mix{};
+    mix.components = layout_of(image.format).count;
+    mix.grey = spec.order == ColourOrder::gray;
+    for (size_t c = 0; c < 3; c++) {
+        const size_t row = spec.order == ColourOrder::bgr ? 2 - c : c;
+        std::copy_n(image.colour.rows[row].data(), 4, mix.matrix[c]);
+        mix.grey_weights[c] = grey_weights[c];
+        mix.mul[c] = spec.mul[c];
+        mix.add[c] = spec.add[c];
+    }
+    return mix;
+}
+
+/// One row of the tensor in the making. Channels of f32 that lie side by side are written in place.
+class TensorRows
+{
+  public:
+    TensorRows(const ImageSpec &spec, const TensorLayout &layout, std::byte *out)
+        : spec_(spec), layout_(layout), out_(out), channels_(channels_of(spec.order)),
+          in_place_(spec.type == Type::f32 && layout.pixel_stride == 1)
+    {
+        const auto width = static_cast<size_t>(with_slack(spec.width));
+        for (size_t c = 0; c < static_cast<size_t>(channels_); c++) {
+            if (!in_place_)
+                floats_[c] = hwy::AllocateAligned<float>(width);
+            if (spec.type != Type::f32)
+                converted_[c] = hwy::AllocateAligned<uint16_t>(width);
+        }
+    }
+
+    /// `fill(float *const *channels)` makes the row.
+    template <class Fill> void write(int row, Fill &&fill)
+    {
+        const size_t bytes = size_of(spec_.type);
+        std::byte *out = out_ + row * layout_.row_stride * static_cast<ptrdiff_t>(bytes);
+        float *floats[3] = {};
+        for (int c = 0; c < channels_; c++)
+            floats[c] = in_place_ ? reinterpret_cast<float *>(out) + c * layout_.channel_stride : floats_[c].get();
+        fill(floats);
+        if (in_place_)
+            return;
+        const std::byte *rows[3] = {};
+        for (int c = 0; c < channels_; c++)
+            rows[c] = converted(c);
+        interleave_row(rows, channels_, spec_.width, bytes, layout_.channel_stride, layout_.pixel_stride, out);
+    }
+
+    /// Pixels [first, last) of the row become padding.
+    void pad(float *const *channels, int first, int last) const
+    {
+        for (size_t c = 0; c < static_cast<size_t>(channels_); c++)
+            std::fill(channels[c] + first, channels[c] + last, spec_.pad * spec_.mul[c] + spec_.add[c]);
+    }
+
+  private:
+    const std::byte *converted(int channel)
+    {
+        const float *floats = floats_[channel].get();
+        uint16_t *out = converted_[channel].get();
+        switch (spec_.type) {
+        case Type::f16: to_f16(floats, spec_.width, out); break;
+        case Type::u8: to_u8(floats, spec_.width, reinterpret_cast<uint8_t *>(out)); break;
+        default: return reinterpret_cast<const std::byte *>(floats);
+        }
+        return reinterpret_cast<const std::byte *>(out);
+    }
+
+    const ImageSpec &spec_;
+    const TensorLayout &layout_;
+    std::byte *out_;
+    int channels_;
+    bool in_place_;
+    AlignedArray<float> floats_[3];
+    AlignedArray<uint16_t> converted_[3];
+};
+
+void axis_aligned(const Image &image, const ImageSpec &spec, TensorRows &tensor, int first_row, int last_row)
+{
+    const Rectangle picture = picture_of(image, spec);
+    const PixelLayout &layout = layout_of(image.format);
+    std::vector<ResampledPlane> planes;
+    if (picture.left < picture.right)
+        for (size_t i = 0; i < layout.count; i++)
+            if (layout.components[i].plane == planes.size())
+                planes.emplace_back(image, planes.size(), picture);
+    RowMix mix = mix_for(image, spec);
+    for (int y = first_row; y < last_row; y++)
+        tensor.write(y, [&](float *const *channels) {
+            if (planes.empty() || y < picture.top || y >= picture.bottom) {
+                tensor.pad(channels, 0, spec.width);
+                return;
+            }
+            for (size_t i = 0; i < layout.count; i++) {
+                const Component &component = layout.components[i];
+                const RowPair rows = planes[component.plane].rows_at(y, component.offset);
+                mix.upper[i] = rows.upper;
+                mix.lower[i] = rows.lower;
+                mix.weight[i] = rows.weight;
+            }
+            float *shown[3] = {};
+            for (int c = 0; c < channels_of(spec.order); c++)
+                shown[c] = channels[c] + picture.left;
+            mix_rows(mix, picture.right - picture.left, shown);
+            tensor.pad(channels, 0, picture.left);
+            tensor.pad(channels, picture.right, spec.width);
+        });
+}
+
+/// A component of the frame at one position.
+class PointSampler
+{
+  public:
+    PointSampler(const Image &image, const Component &component)
+        : plane_(image.planes[component.plane]), component_(component),
+          columns_(horizontal_axis(image, component.shift)), rows_(vertical_axis(image, component.shift))
+    {
+    }
+
+    float operator()(double u, double v) const
+    {
+        const double column = columns_.position(u), row = rows_.position(v);
+        const int x = static_cast<int>(column), y = static_cast<int>(row);
+        const auto fx = static_cast<float>(column - x), fy = static_cast<float>(row - y);
+        const uint8_t *upper = plane_.data + y * plane_.stride + x * component_.step + component_.offset;
+        const uint8_t *lower = fy > 0 ? upper + plane_.stride : upper;
+        const ptrdiff_t right = fx > 0 ? component_.step : 0;
+        const float top = static_cast<float>(upper[0]) * (1 - fx) + static_cast<float>(upper[right]) * fx;
+        const float bottom = static_cast<float>(lower[0]) * (1 - fx) + static_cast<float>(lower[right]) * fx;
+        return top * (1 - fy) + bottom * fy;
+    }
+
+  private:
+    Image::Plane plane_;
+    Component component_;
+    SampleAxis columns_, rows_;
+};
+
+void any_matrix(const Image &image, const ImageSpec &spec, TensorRows &tensor, int first_row, int last_row)
+{
+    const PixelLayout &layout = layout_of(image.format);
+    const Affine &m = image.to_frame;
+    std::vector<PointSampler> samplers;
+    std::vector<AlignedArray<float>> sampled;
+    RowMix mix = mix_for(image, spec);
+    for (size_t i = 0; i < layout.count; i++) {
+        samplers.emplace_back(image, layout.components[i]);
+        sampled.push_back(hwy::AllocateAligned<float>(static_cast<size_t>(with_slack(spec.width))));
+        std::fill_n(sampled[i].get(), with_slack(spec.width), 0.0f);
+        mix.upper[i] = mix.lower[i] = sampled[i].get();
+    }
+    for (int y = first_row; y < last_row; y++)
+        tensor.write(y, [&](float *const *channels) {
+            for (int x = 0; x < spec.width; x++)
+                for (size_t i = 0; i < layout.count; i++)
+                    sampled[i][static_cast<size_t>(x)] =
+                        samplers[i](static_cast<double>(m.a) * x + static_cast<double>(m.b) * y + m.tx,
+                                    static_cast<double>(m.c) * x + static_cast<double>(m.d) * y + m.ty);
+            mix_rows(mix, spec.width, channels);
+            for (int x = 0; x < spec.width; x++)
+                if (!shows_region(image, x, y))
+                    tensor.pad(channels, x, x + 1);
+        });
+}
+
+} // namespace
+
+TensorLayout dense_layout(const ImageSpec &spec)
+{
+    const ptrdiff_t channels = channels_of(spec.order), width = spec.width;
+    if (spec.layout == Layout::nchw)
+        return {width * spec.height, width, 1};
+    return {1, width * channels, channels};
+}
+
+void image_to_tensor(const Image &image, const ImageSpec &spec, const TensorLayout &layout, std::byte *out,
+                     int first_row, int last_row)
+{
+    check_output_type(spec.type);
+    TensorRows tensor(spec, layout, out);
+    (is_axis_aligned(image.to_frame) ? axis_aligned : any_matrix)(image, spec, tensor, first_row, last_row);
+}
+
+} // namespace leat

@@ -1,0 +1,93 @@
+#include "preprocess/image_to_tensor.h"
+#include "preprocess/sampling.h"
+
+#include <leat/error.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace leat
+{
+namespace
+{
+
+struct Position {
+    double x, y;
+};
+
+float bilinear(const Image &image, const Component &component, Position frame)
+{
+    const Position at{horizontal_axis(image, component.shift).position(frame.x),
+                      vertical_axis(image, component.shift).position(frame.y)};
+    const int x0 = static_cast<int>(at.x), y0 = static_cast<int>(at.y);
+    const double fx = at.x - x0, fy = at.y - y0;
+    const Image::Plane &plane = image.planes[component.plane];
+    const auto sample = [&](int x, int y) {
+        return static_cast<double>(plane.data[y * plane.stride + x * component.step + component.offset]);
+    };
+    const int x1 = fx > 0 ? x0 + 1 : x0, y1 = fy > 0 ? y0 + 1 : y0;
+    const double upper = sample(x0, y0) * (1 - fx) + sample(x1, y0) * fx;
+    const double lower = sample(x0, y1) * (1 - fx) + sample(x1, y1) * fx;
+    return static_cast<float>(upper * (1 - fy) + lower * fy);
+}
+
+std::array<float, 3> rgb_at(const Image &image, Position frame)
+{
+    const PixelLayout &layout = layout_of(image.format);
+    std::array<float, 3> samples{};
+    for (size_t i = 0; i < layout.count; i++)
+        samples[i] = bilinear(image, layout.components[i], frame);
+    std::array<float, 3> rgb;
+    for (size_t i = 0; i < 3; i++) {
+        const auto &row = image.colour.rows[i];
+        rgb[i] = std::clamp(row[0] * samples[0] + row[1] * samples[1] + row[2] * samples[2] + row[3], 0.0f, 255.0f);
+    }
+    return rgb;
+}
+
+std::array<float, 3> in_order(const std::array<float, 3> &rgb, ColourOrder order)
+{
+    switch (order) {
+    case ColourOrder::rgb: return rgb;
+    case ColourOrder::bgr: return {rgb[2], rgb[1], rgb[0]};
+    case ColourOrder::gray: break;
+    }
+    return {grey_weights[0] * rgb[0] + grey_weights[1] * rgb[1] + grey_weights[2] * rgb[2]};
+}
+
+void store(Type type, std::byte *out, ptrdiff_t index, float value)
+{
+    switch (type) {
+    case Type::f32: reinterpret_cast<float *>(out)[index] = value; return;
+    case Type::f16: reinterpret_cast<Half *>(out)[index] = Half(value); return;
+    default:
+        reinterpret_cast<uint8_t *>(out)[index] = static_cast<uint8_t>(std::clamp(std::nearbyint(value), 0.0f, 255.0f));
+    }
+}
+
+} // namespace
+
+void image_to_tensor_reference(const Image &image, const ImageSpec &spec, std::byte *out)
+{
+    check_output_type(spec.type);
+    const TensorLayout layout = dense_layout(spec);
+    const Affine &m = image.to_frame;
+    const bool aligned = is_axis_aligned(m);
+    const Rectangle picture = picture_of(image, spec);
+    for (int y = 0; y < spec.height; y++)
+        for (int x = 0; x < spec.width; x++) {
+            const Position frame{static_cast<double>(m.a) * x + static_cast<double>(m.b) * y + m.tx,
+                                 static_cast<double>(m.c) * x + static_cast<double>(m.d) * y + m.ty};
+            const bool shown = aligned ? picture.contains(x, y) : shows_region(image, x, y);
+            std::array<float, 3> pixel{spec.pad, spec.pad, spec.pad};
+            if (shown)
+                pixel = in_order(rgb_at(image, frame), spec.order);
+            for (size_t c = 0; c < static_cast<size_t>(channels_of(spec.order)); c++)
+                store(spec.type, out,
+                      static_cast<ptrdiff_t>(c) * layout.channel_stride + y * layout.row_stride +
+                          x * layout.pixel_stride,
+                      pixel[c] * spec.mul[c] + spec.add[c]);
+        }
+}
+
+} // namespace leat

@@ -1,0 +1,354 @@
+#include "preprocess/row_kernels.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "preprocess/row_kernels.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace leat
+{
+namespace HWY_NAMESPACE
+{
+namespace
+{
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Tables are made for vectors of a known size, up to 16 floats.
+#if HWY_HAVE_SCALABLE
+using FloatsTag = hn::CappedTag<float, 4>;
+#else
+using FloatsTag = hn::ScalableTag<float>;
+#endif
+using Floats = hn::Vec<FloatsTag>;
+constexpr int lanes = static_cast<int>(hn::MaxLanes(FloatsTag()));
+
+#if HWY_TARGET == HWY_SCALAR
+
+void ResampleRow(const uint8_t *samples, const ColumnTable &table, float *out)
+{
+    for (int x = 0; x < table.count; x++) {
+        const int first = table.narrow ? table.starts[x / ColumnTable::group] + table.picks[4 * x] : table.starts[x];
+        const int sum = samples[first] * table.weights[2 * x] + samples[first + 1] * table.weights[2 * x + 1];
+        out[x] = static_cast<float>(sum) * (1.0f / ColumnTable::one);
+    }
+}
+
+#else
+
+using BytesTag = hn::Repartition<uint8_t, FloatsTag>;
+using PairsTag = hn::Repartition<int16_t, BytesTag>;
+using SumsTag = hn::Repartition<int32_t, BytesTag>;
+
+/// One 16-byte block for each group, from its own start.
+template <class D> HWY_INLINE hn::Vec<D> load_windows(D d, const uint8_t *samples, const int32_t *starts)
+{
+    if constexpr (hn::MaxLanes(d) == 16) {
+        return hn::LoadU(d, samples + starts[0]);
+    } else {
+        const hn::Half<D> half;
+        return hn::Combine(d, load_windows(half, samples, starts + hn::MaxLanes(half) / 16),
+                           load_windows(half, samples, starts));
+    }
+}
+
+/// Sample pairs (x, x + 1) as 16-bit numbers.
+template <class D16>
+HWY_INLINE hn::Vec<D16> narrow_pairs(D16 pairs, const uint8_t *samples, const ColumnTable &table, int x)
+{
+    const BytesTag bytes;
+    const auto windows = load_windows(bytes, samples, table.starts.get() + x / ColumnTable::group);
+    return hn::BitCast(pairs, hn::TableLookupBytesOr0(windows, hn::LoadU(bytes, table.picks.get() + 4 * x)));
+}
+
+template <class D16>
+HWY_INLINE hn::Vec<D16> wide_pairs(D16 pairs, const uint8_t *samples, const ColumnTable &table, int x)
+{
+    const SumsTag d32;
+    const auto four =
+        hn::GatherOffset(d32, reinterpret_cast<const int32_t *>(samples), hn::LoadU(d32, table.starts.get() + x));
+    const auto first = hn::And(four, hn::Set(d32, 0xff));
+    const auto second = hn::ShiftLeft<8>(hn::And(four, hn::Set(d32, 0xff00)));
+    return hn::BitCast(pairs, hn::Or(first, second));
+}
+
+template <bool narrow> void resample(const uint8_t *samples, const ColumnTable &table, float *out)
+{
+    const PairsTag d16;
+    const SumsTag d32;
+    const FloatsTag df;
+    const auto unit = hn::Set(df, 1.0f / ColumnTable::one);
+    for (int x = 0; x < table.count; x += lanes) {
+        const auto pairs = narrow ? narrow_pairs(d16, samples, table, x) : wide_pairs(d16, samples, table, x);
+        auto odd = hn::Zero(d32);
+        const auto even =
+            hn::ReorderWidenMulAccumulate(d32, pairs, hn::LoadU(d16, table.weights.get() + 2 * x), hn::Zero(d32), odd);
+        const auto sums = hn::ConvertTo(df, hn::RearrangeToOddPlusEven(even, odd));
+        hn::StoreU(hn::Mul(sums, unit), df, out + x);
+    }
+}
+
+void ResampleRow(const uint8_t *samples, const ColumnTable &table, float *out)
+{
+    table.narrow ? resample<true>(samples, table, out) : resample<false>(samples, table, out);
+}
+
+#endif
+
+/// Splits whole vectors; returns how many pixels.
+template <int step> int split_vectors(const uint8_t *row, int count, uint8_t *const *out)
+{
+    const hn::ScalableTag<uint8_t> d;
+    const int width = static_cast<int>(hn::Lanes(d));
+    int x = 0;
+    for (; x + width <= count; x += width) {
+        hn::Vec<decltype(d)> v0, v1, v2, v3;
+        if constexpr (step == 2) {
+            hn::LoadInterleaved2(d, row + step * x, v0, v1);
+        } else if constexpr (step == 3) {
+            hn::LoadInterleaved3(d, row + step * x, v0, v1, v2);
+            hn::StoreU(v2, d, out[2] + x);
+        } else {
+            hn::LoadInterleaved4(d, row + step * x, v0, v1, v2, v3);
+            hn::StoreU(v2, d, out[2] + x);
+        }
+        hn::StoreU(v0, d, out[0] + x);
+        hn::StoreU(v1, d, out[1] + x);
+    }
+    return x;
+}
+
+template <int step> void split(const uint8_t *row, int count, uint8_t *const *out)
+{
+    constexpr int kept = std::min(step, 3);
+    for (int x = split_vectors<step>(row, count, out); x < count; x++)
+        for (int i = 0; i < kept; i++)
+            out[i][x] = row[step * x + i];
+}
+
+void SplitRow(const uint8_t *row, int count, int step, uint8_t *const *out)
+{
+    switch (step) {
+    case 1: std::memcpy(out[0], row, static_cast<size_t>(count)); return;
+    case 2: split<2>(row, count, out); return;
+    case 3: split<3>(row, count, out); return;
+    default: split<4>(row, count, out);
+    }
+}
+
+HWY_INLINE Floats between(const RowMix &mix, int component, int x)
+{
+    const FloatsTag d;
+    const Floats upper = hn::LoadU(d, mix.upper[component] + x), lower = hn::LoadU(d, mix.lower[component] + x);
+    return hn::MulAdd(hn::Sub(lower, upper), hn::Set(d, mix.weight[component]), upper);
+}
+
+template <int components, bool grey> struct PixelMixer {
+    explicit PixelMixer(const RowMix &row_mix) : mix(row_mix) {}
+    const RowMix &mix;
+
+    HWY_INLINE Floats colour(int row, Floats s0, Floats s1, Floats s2) const
+    {
+        const FloatsTag d;
+        Floats sum = hn::MulAdd(hn::Set(d, mix.matrix[row][0]), s0, hn::Set(d, mix.matrix[row][3]));
+        if constexpr (components == 3) {
+            sum = hn::MulAdd(hn::Set(d, mix.matrix[row][1]), s1, sum);
+            sum = hn::MulAdd(hn::Set(d, mix.matrix[row][2]), s2, sum);
+        }
+        return hn::Min(hn::Max(sum, hn::Zero(d)), hn::Set(d, 255.0f));
+    }
+
+    HWY_INLINE Floats normalised(int channel, Floats pixel) const
+    {
+        const FloatsTag d;
+        return hn::MulAdd(pixel, hn::Set(d, mix.mul[channel]), hn::Set(d, mix.add[channel]));
+    }
+
+    /// Pixels [x, x + lanes) of the rows, to each of `out`.
+    HWY_INLINE void operator()(int x, float *out0, float *out1, float *out2) const
+    {
+        const FloatsTag d;
+        const Floats s0 = between(mix, 0, x);
+        Floats s1 = s0, s2 = s0;
+        if constexpr (components == 3) {
+            s1 = between(mix, 1, x);
+            s2 = between(mix, 2, x);
+        }
+        const Floats c0 = colour(0, s0, s1, s2), c1 = colour(1, s0, s1, s2), c2 = colour(2, s0, s1, s2);
+        if constexpr (grey) {
+            Floats sum = hn::Mul(c0, hn::Set(d, mix.grey_weights[0]));
+            sum = hn::MulAdd(c1, hn::Set(d, mix.grey_weights[1]), sum);
+            sum = hn::MulAdd(c2, hn::Set(d, mix.grey_weights[2]), sum);
+            hn::StoreU(normalised(0, sum), d, out0);
+        } else {
+            hn::StoreU(normalised(0, c0), d, out0);
+            hn::StoreU(normalised(1, c1), d, out1);
+            hn::StoreU(normalised(2, c2), d, out2);
+        }
+    }
+};
+
+template <int components, bool grey> void mix_all(const RowMix &row_mix, int count, float *const *out)
+{
+    constexpr int channels = grey ? 1 : 3;
+    // A local copy keeps the factors in registers: the stores cannot reach it.
+    const RowMix mix = row_mix;
+    const PixelMixer<components, grey> mixer(mix);
+    float *out0 = out[0], *out1 = out[channels / 2], *out2 = out[channels - 1];
+    int x = 0;
+    for (; x + lanes <= count; x += lanes)
+        mixer(x, out0 + x, out1 + x, out2 + x);
+    if (x >= count)
+        return;
+    HWY_ALIGN float rest[3][lanes];
+    mixer(x, rest[0], rest[1], rest[2]);
+    for (int c = 0; c < channels; c++)
+        std::memcpy(out[c] + x, rest[c], sizeof(float) * static_cast<size_t>(count - x));
+}
+
+void MixRows(const RowMix &mix, int count, float *const *out)
+{
+    if (mix.components == 3)
+        mix.grey ? mix_all<3, true>(mix, count, out) : mix_all<3, false>(mix, count, out);
+    else
+        mix.grey ? mix_all<1, true>(mix, count, out) : mix_all<1, false>(mix, count, out);
+}
+
+void ToF16(const float *values, int count, uint16_t *out)
+{
+    const FloatsTag df;
+    const hn::Rebind<hwy::float16_t, FloatsTag> d16;
+    for (int x = 0; x < count; x += lanes)
+        hn::StoreU(hn::DemoteTo(d16, hn::LoadU(df, values + x)), d16, reinterpret_cast<hwy::float16_t *>(out + x));
+}
+
+void ToU8(const float *values, int count, uint8_t *out)
+{
+    const FloatsTag df;
+    const hn::Rebind<uint8_t, FloatsTag> d8;
+    for (int x = 0; x < count; x += lanes)
+        hn::StoreU(hn::DemoteTo(d8, hn::NearestInt(hn::LoadU(df, values + x))), d8, out + x);
+}
+
+template <class T> int interleave_three(const std::byte *const *rows, int count, T *out)
+{
+    const hn::ScalableTag<T> d;
+    const auto load = [&](int channel, int x) { return hn::LoadU(d, reinterpret_cast<const T *>(rows[channel]) + x); };
+    const int width = static_cast<int>(hn::Lanes(d));
+    int x = 0;
+    for (; x + width <= count; x += width)
+        hn::StoreInterleaved3(load(0, x), load(1, x), load(2, x), d, out + 3 * x);
+    return x;
+}
+
+template <class T>
+void interleave(const std::byte *const *rows, int channels, int count, ptrdiff_t channel_stride, ptrdiff_t pixel_stride,
+                T *out)
+{
+    const bool dense = channels == 3 && channel_stride == 1 && pixel_stride == 3;
+    const int done = dense ? interleave_three(rows, count, out) : 0;
+    for (int c = 0; c < channels; c++)
+        for (int x = done; x < count; x++)
+            out[c * channel_stride + x * pixel_stride] = reinterpret_cast<const T *>(rows[c])[x];
+}
+
+void InterleaveRow(const std::byte *const *rows, int channels, int count, size_t element_bytes,
+                   ptrdiff_t channel_stride, ptrdiff_t pixel_stride, std::byte *out)
+{
+    switch (element_bytes) {
+    case 1: interleave(rows, channels, count, channel_stride, pixel_stride, reinterpret_cast<uint8_t *>(out)); return;
+    case 2: interleave(rows, channels, count, channel_stride, pixel_stride, reinterpret_cast<uint16_t *>(out)); return;
+    default: interleave(rows, channels, count, channel_stride, pixel_stride, reinterpret_cast<float *>(out));
+    }
+}
+
+} // namespace
+} // namespace HWY_NAMESPACE
+} // namespace leat
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace leat
+{
+
+HWY_EXPORT(SplitRow);
+HWY_EXPORT(ResampleRow);
+HWY_EXPORT(MixRows);
+HWY_EXPORT(ToF16);
+HWY_EXPORT(ToU8);
+HWY_EXPORT(InterleaveRow);
+
+ColumnTable::ColumnTable(std::span<const double> positions)
+    : count(static_cast<int>(positions.size())), narrow(true),
+      starts(hwy::AllocateAligned<int32_t>(positions.size() + row_slack)),
+      picks(hwy::AllocateAligned<uint8_t>(4 * (positions.size() + row_slack))),
+      weights(hwy::AllocateAligned<int16_t>(2 * (positions.size() + row_slack)))
+{
+    const auto sample = [&](int x) {
+        return static_cast<int32_t>(positions[static_cast<size_t>(std::min(x, count - 1))]);
+    };
+    for (int x = 0; x < count + row_slack; x++) {
+        const double position = positions[static_cast<size_t>(std::min(x, count - 1))];
+        const auto second = static_cast<int16_t>(std::lround((position - sample(x)) * one));
+        weights[static_cast<size_t>(2 * x)] = static_cast<int16_t>(one - second);
+        weights[static_cast<size_t>(2 * x + 1)] = second;
+    }
+    constexpr int window = 16;
+    for (int x = 0; x < count; x += group) {
+        const auto [first, last] = std::minmax({sample(x), sample(x + group - 1)});
+        narrow = narrow && last + 1 - first < window;
+    }
+    if (!narrow) {
+        for (int x = 0; x < count + row_slack; x++)
+            starts[static_cast<size_t>(x)] = sample(x);
+        return;
+    }
+    constexpr uint8_t nothing = 0x80;
+    for (int x = 0; x < count + row_slack; x += group) {
+        const int32_t start = std::min(sample(x), sample(x + group - 1));
+        starts[static_cast<size_t>(x / group)] = start;
+        for (int i = x; i < std::min(x + group, count + row_slack); i++) {
+            const auto first = static_cast<uint8_t>(sample(i) - start);
+            const uint8_t four[] = {first, nothing, static_cast<uint8_t>(first + 1), nothing};
+            std::copy_n(four, 4, &picks[static_cast<size_t>(4 * i)]);
+        }
+    }
+}
+
+void split_row(const uint8_t *row, int count, int step, uint8_t *const *out)
+{
+    HWY_DYNAMIC_DISPATCH(SplitRow)(row, count, step, out);
+}
+
+void resample_row(const uint8_t *samples, const ColumnTable &table, float *out)
+{
+    HWY_DYNAMIC_DISPATCH(ResampleRow)(samples, table, out);
+}
+
+void mix_rows(const RowMix &mix, int count, float *const *out)
+{
+    HWY_DYNAMIC_DISPATCH(MixRows)(mix, count, out);
+}
+
+void to_f16(const float *values, int count, uint16_t *out)
+{
+    HWY_DYNAMIC_DISPATCH(ToF16)(values, count, out);
+}
+
+void to_u8(const float *values, int count, uint8_t *out)
+{
+    HWY_DYNAMIC_DISPATCH(ToU8)(values, count, out);
+}
+
+void interleave_row(const std::byte *const *rows, int channels, int count, size_t element_bytes,
+                    ptrdiff_t channel_stride, ptrdiff_t pixel_stride, std::byte *out)
+{
+    HWY_DYNAMIC_DISPATCH(InterleaveRow)(rows, channels, count, element_bytes, channel_stride, pixel_stride, out);
+}
+
+} // namespace leat
+#endif
