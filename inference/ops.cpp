@@ -152,4 +152,15 @@ size_t normal_axis(int64_t axis, size_t rank)
     return static_cast<size_t>(axis < 0 ? axis + r : axis);
 }
 
+Type type_attribute(const Attributes &attributes, const std::string &name, Type otherwise)
+{
+    if (!attributes.has(name))
+        return otherwise;
+    const std::string text = attributes.text(name, "");
+    const auto type = type_from(text);
+    if (!type)
+        throw Error("attribute " + name + ": there is no element type \"" + text + "\"");
+    return *type;
+}
+
 } // namespace leat
