@@ -59,29 +59,33 @@ struct Results {
 
 /// One family of model heads. Immutable rows of one table.
 struct Decoder {
-    std::string_view name; ///< value of the property `decoder`: "yolox", "yunet", "ssd-prior-boxes", "classifier" …
+    std::string_view name;  ///< value of the property `decoder`: "yolox", "yunet", "ssd-prior-boxes", "classifier" …
     std::string_view about; ///< one line for people: which models
     Task task;
-    /// "" = this row decodes such a model; else one sentence why not. Looks at output names, ranks, shapes and metadata.
+    /// "" = this row decodes such a model; else one sentence why not. Looks at output names, ranks, shapes and
+    /// metadata.
     std::string (*why_not)(const ModelFacts &);
-    /// "" = sure; else one sentence why a model that fits may just as well be of another kind: then the row is chosen only
-    /// by name. Absent: always sure.
+    /// "" = sure; else one sentence why a model that fits may just as well be of another kind: then the row is chosen
+    /// only by name. Absent: always sure.
     std::string (*doubt)(const ModelFacts &) = nullptr;
-    /// The family's customary preprocessing for this model: colour order, mean and scale, resize mode, pad, size when the
-    /// model leaves it open. Layout and type follow from the image input port.
+    /// The family's customary preprocessing for this model: colour order, mean and scale, resize mode, pad, size when
+    /// the model leaves it open. Layout and type follow from the image input port.
     ImageSpec (*preprocessing)(const ModelFacts &);
-    /// Labels customary for the family when the file names none (COCO's 80 for 80 classes …); empty when there are none.
+    /// Labels customary for the family when the file names none (COCO's 80 for 80 classes …); empty when there are
+    /// none.
     std::vector<std::string> (*labels)(const ModelFacts &);
     /// Values of further inputs (such as orig_target_sizes), by name; most families have none.
     std::map<std::string, Tensor> (*constants)(const ModelFacts &, const ImageSpec &);
-    /// Outputs (f32 or as the model gives, in facts' order) to results. Runs on the element's source-pad thread; never throws for
-    /// numbers (NaN scores are dropped). Throws Error when the outputs' shapes do not belong to a picture of the spec's size.
+    /// Outputs (f32 or as the model gives, in facts' order) to results. Runs on the element's source-pad thread; never
+    /// throws for numbers (NaN scores are dropped). Throws Error when the outputs' shapes do not belong to a picture of
+    /// the spec's size.
     Results (*decode)(const ModelFacts &, const ImageSpec &, const DecodeOptions &, std::span<const Tensor> outputs);
     /// What had to be assumed of this model, in a sentence for people; absent or "": nothing.
     std::string (*assumptions)(const ModelFacts &) = nullptr;
 };
 
-/// To add one: a file in decode/ with its row, the row in decoder.cpp, a case in tests/decode, a line in docs/decoders.md.
+/// To add one: a file in decode/ with its row, the row in decoder.cpp, a case in tests/decode, a line in
+/// docs/decoders.md.
 std::span<const Decoder *const> decoders();
 
 /// The decoder that the model needs, and the reason. With `name` that one, which must fit. Throws Error that names the
@@ -94,13 +98,15 @@ Choice choose_decoder(const ModelFacts &, Task, const std::string &name = {});
 
 /// Index of the input that is a picture (rank 4 with 1 or 3 channels, or the only input). Throws Error.
 size_t find_image_input(const ModelFacts &);
-/// The picture as it is, for a model that no decoder row speaks for: 0..255, RGB or grey, stretched to the model's size;
-/// layout and type of the image input port. Sizes that the model leaves open are 0. Throws Error when there is no image input.
+/// The picture as it is, for a model that no decoder row speaks for: 0..255, RGB or grey, stretched to the model's
+/// size; layout and type of the image input port. Sizes that the model leaves open are 0. Throws Error when there is no
+/// image input.
 ImageSpec plain_preprocessing(const ModelFacts &);
 /// Labels in the file's metadata: `names` as Ultralytics writes them, `labels`, `classes`.
 std::vector<std::string> labels_in(const std::map<std::string, std::string> &metadata);
 
-/// Greedy non-maximum suppression by score, within each class unless `across_classes`. Order of the result: by score, best first.
+/// Greedy non-maximum suppression by score, within each class unless `across_classes`. Order of the result: by score,
+/// best first.
 void suppress(std::vector<Object> &, float iou_threshold, bool across_classes = false);
 float intersection_over_union(const Object &, const Object &);
 

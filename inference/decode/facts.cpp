@@ -1,0 +1,150 @@
+#include "heads.h"
+
+#include "inference/ops.h"
+
+#include <algorithm>
+
+namespace leat {
+
+namespace {
+
+bool is_one_of(std::string_view name, std::initializer_list<std::string_view> names)
+{
+    return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+bool is_integer_product(std::string_view op)
+{
+    return is_one_of(op, {"ConvInteger", "MatMulInteger"});
+}
+
+bool is_product(std::string_view op)
+{
+    return is_integer_product(op) || is_one_of(op, {"Conv", "ConvTranspose", "Gemm", "MatMul", "QLinearConv",
+                                                    "QLinearMatMul", "LSTM", "GRU", "RNN", "DeformConv"});
+}
+
+/// Ops whose further inputs say only how the first is moved.
+bool reads_first_input_only(std::string_view op)
+{
+    return is_one_of(op, {"Reshape", "Transpose", "Slice", "Squeeze", "Unsqueeze", "Flatten", "Expand", "Tile", "Pad",
+                          "Gather", "GatherElements", "GatherND", "Resize", "Split", "TopK", "Cast", "Clip",
+                          "QuantizeLinear", "DequantizeLinear"});
+}
+
+/// Walks from values of a graph to the nodes around them.
+class GraphWalk {
+  public:
+    explicit GraphWalk(const Graph &graph) : graph_(graph), producers_(graph.producers()), consumers_(graph.consumers())
+    {
+    }
+
+    /// Backwards from an output to the last convolutions, exclusive.
+    std::vector<std::string> head(ValueId output) const
+    {
+        return walk(
+            output,
+            [&](ValueId value, auto &&visit) {
+                const int maker = producers_[value];
+                if (maker < 0 || ends_head(maker) || op_of(maker) == "Shape")
+                    return;
+                visit(maker);
+            },
+            [&](int node, auto &&go) {
+                const auto &inputs = graph_.nodes[size_t(node)].inputs;
+                const size_t count =
+                    reads_first_input_only(op_of(node)) ? std::min<size_t>(1, inputs.size()) : inputs.size();
+                for (size_t i = 0; i < count; i++)
+                    if (inputs[i] != no_value)
+                        go(inputs[i]);
+            });
+    }
+
+    /// Forwards from an input to the first convolutions, exclusive.
+    std::vector<std::string> stem(ValueId input) const
+    {
+        return walk(
+            input,
+            [&](ValueId value, auto &&visit) {
+                for (int reader : consumers_[value])
+                    if (!is_product(op_of(reader)) && op_of(reader) != "Shape")
+                        visit(reader);
+            },
+            [&](int node, auto &&go) {
+                for (ValueId output : graph_.nodes[size_t(node)].outputs)
+                    if (output != no_value)
+                        go(output);
+            });
+    }
+
+  private:
+    std::string_view op_of(int node) const { return graph_.nodes[size_t(node)].op->name; }
+
+    bool ends_head(int node) const { return is_product(op_of(node)) || finishes_integer_product(node, 3); }
+
+    /// The Cast, Mul (scale) and Add (bias) that turn the integers of a dynamically quantised convolution into numbers.
+    bool finishes_integer_product(int node, int depth) const
+    {
+        if (is_integer_product(op_of(node)))
+            return true;
+        if (depth == 0 || !is_one_of(op_of(node), {"Cast", "Mul", "Add"}))
+            return false;
+        const auto &inputs = graph_.nodes[size_t(node)].inputs;
+        return std::any_of(inputs.begin(), inputs.end(), [&](ValueId input) {
+            return input != no_value && producers_[input] >= 0 &&
+                   finishes_integer_product(producers_[input], depth - 1);
+        });
+    }
+
+    /// Breadth first: the names of the nodes met, each name once, in the order met.
+    template <class Nodes, class Values>
+    std::vector<std::string> walk(ValueId from, Nodes &&nodes, Values &&values) const
+    {
+        std::vector<std::string> met;
+        std::vector<bool> seen(graph_.nodes.size());
+        std::vector<ValueId> queue{from};
+        for (size_t i = 0; i < queue.size(); i++)
+            nodes(queue[i], [&](int node) {
+                if (seen[size_t(node)])
+                    return;
+                seen[size_t(node)] = true;
+                if (!contains(met, op_of(node)))
+                    met.emplace_back(op_of(node));
+                values(node, [&](ValueId value) { queue.push_back(value); });
+            });
+        return met;
+    }
+
+    const Graph &graph_;
+    const std::vector<int> producers_;
+    const std::vector<std::vector<int>> consumers_;
+};
+
+Port port_of(const Value &value)
+{
+    return {value.name, value.type, value.shape.value_or(Shape()), false};
+}
+
+} // namespace
+
+ModelFacts facts_of(const Graph &graph)
+{
+    ModelFacts facts{.name = graph.name, .metadata = graph.metadata};
+    for (ValueId id : graph.inputs)
+        facts.inputs.push_back(port_of(graph.values[id]));
+    for (ValueId id : graph.outputs)
+        facts.outputs.push_back(port_of(graph.values[id]));
+    for (const Node &node : graph.nodes)
+        facts.ops.emplace_back(node.op->name);
+    const GraphWalk walk(graph);
+    for (ValueId id : graph.outputs)
+        facts.head_ops.push_back(walk.head(id));
+    if (const Port *port = image_port(facts)) {
+        const size_t index = size_t(port - facts.inputs.data());
+        facts.inputs[index].image = true;
+        facts.stem_ops = walk.stem(graph.inputs[index]);
+    }
+    return facts;
+}
+
+} // namespace leat
