@@ -54,7 +54,7 @@ class RunContext {
 /// the text of to_string(Type): "f32". One that holds a graph takes what the body reads from outside of it as further
 /// inputs: Loop's `body` has the inputs (iteration, condition, carried values …, captured values …), If's `then_branch`
 /// and `else_branch` each have the captured values only, the same list in both; the node lists the captured values
-/// after its own inputs.
+/// after its own inputs. Loop has the integer `carried`, the number of its carried values, besides.
 struct Op {
     std::string_view name;
     int min_inputs, max_inputs; ///< max -1: any number
