@@ -2,10 +2,8 @@
 
 #include "preprocess/sampling.h"
 
-namespace leat
-{
-namespace
-{
+namespace leat {
+namespace {
 
 /// Shares of red and blue in luma: ITU-R BT.601-7, BT.709-6 and BT.2020-2 (non-constant luminance).
 struct Luma {

@@ -1,8 +1,7 @@
 #pragma once
 #include <leat/image.h>
 
-namespace leat
-{
+namespace leat {
 
 enum class ColourStandard : uint8_t { bt601, bt709, bt2020 };
 enum class ColourRange : uint8_t { limited, full };

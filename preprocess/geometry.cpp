@@ -6,10 +6,8 @@
 #include <cmath>
 #include <string>
 
-namespace leat
-{
-namespace
-{
+namespace leat {
+namespace {
 
 /// Whole pixels that a length of scaled picture fills. Cut, not rounded; the small number forgives the error of a
 /// product that is whole in exact arithmetic.

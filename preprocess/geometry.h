@@ -3,8 +3,7 @@
 
 #include "inference/image_spec.h"
 
-namespace leat
-{
+namespace leat {
 
 struct Point {
     float x = 0, y = 0;

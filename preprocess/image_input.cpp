@@ -5,10 +5,8 @@
 
 #include <algorithm>
 
-namespace leat
-{
-namespace
-{
+namespace leat {
+namespace {
 
 size_t index_of(const Graph &graph, const std::string &input)
 {

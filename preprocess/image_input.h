@@ -2,8 +2,7 @@
 #include "inference/graph.h"
 #include "inference/image_spec.h"
 
-namespace leat
-{
+namespace leat {
 
 /// Puts the op ImageToTensor in front of the named input (the spec becomes its attributes) and marks it as an image.
 /// Throws Error when the input's shape cannot be that of the spec; fixes unknown sizes (batch to 1, height and width to

@@ -7,10 +7,8 @@
 #include <cstring>
 #include <vector>
 
-namespace leat
-{
-namespace
-{
+namespace leat {
+namespace {
 
 /// For each pixel of [first, last): its position among the samples, counted from `origin`.
 ColumnTable column_table(const Affine &matrix, const SampleAxis &axis, int first, int last, int origin)
@@ -29,8 +27,7 @@ struct RowPair {
 };
 
 /// Rows of one plane, resampled to the tensor's columns. Keeps the two that were asked for last.
-class ResampledPlane
-{
+class ResampledPlane {
   public:
     ResampledPlane(const Image &image, size_t plane, const Rectangle &picture)
         : matrix_(image.to_frame), plane_(image.planes[plane]), first_component_(component_of(image, plane)),
@@ -120,8 +117,7 @@ RowMix mix_for(const Image &image, const ImageSpec &spec)
 }
 
 /// One row of the tensor in the making. Channels of f32 that lie side by side are written in place.
-class TensorRows
-{
+class TensorRows {
   public:
     TensorRows(const ImageSpec &spec, const TensorLayout &layout, std::byte *out)
         : spec_(spec), layout_(layout), out_(out), channels_(channels_of(spec.order)),
@@ -215,8 +211,7 @@ void axis_aligned(const Image &image, const ImageSpec &spec, TensorRows &tensor,
 }
 
 /// A component of the frame at one position.
-class PointSampler
-{
+class PointSampler {
   public:
     PointSampler(const Image &image, const Component &component)
         : plane_(image.planes[component.plane]), component_(component),
@@ -284,6 +279,7 @@ void image_to_tensor(const Image &image, const ImageSpec &spec, const TensorLayo
                      int first_row, int last_row)
 {
     check_output_type(spec.type);
+    check_frame(image);
     TensorRows tensor(spec, layout, out);
     (is_axis_aligned(image.to_frame) ? axis_aligned : any_matrix)(image, spec, tensor, first_row, last_row);
 }

@@ -6,10 +6,8 @@
 #include <algorithm>
 #include <cmath>
 
-namespace leat
-{
-namespace
-{
+namespace leat {
+namespace {
 
 struct Position {
     double x, y;
@@ -70,6 +68,7 @@ void store(Type type, std::byte *out, ptrdiff_t index, float value)
 void image_to_tensor_reference(const Image &image, const ImageSpec &spec, std::byte *out)
 {
     check_output_type(spec.type);
+    check_frame(image);
     const TensorLayout layout = dense_layout(spec);
     const Affine &m = image.to_frame;
     const bool aligned = is_axis_aligned(m);

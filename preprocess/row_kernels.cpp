@@ -10,12 +10,9 @@
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
-namespace leat
-{
-namespace HWY_NAMESPACE
-{
-namespace
-{
+namespace leat {
+namespace HWY_NAMESPACE {
+namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // Tables are made for vectors of a known size, up to 16 floats.
@@ -272,8 +269,7 @@ void InterleaveRow(const std::byte *const *rows, int channels, int count, size_t
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace leat
-{
+namespace leat {
 
 HWY_EXPORT(SplitRow);
 HWY_EXPORT(ResampleRow);

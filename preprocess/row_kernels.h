@@ -6,8 +6,7 @@
 #include <span>
 
 /// The inner loops of ImageToTensor, in SIMD for the best instruction set of the machine (Highway, run-time dispatch).
-namespace leat
-{
+namespace leat {
 
 template <class T> using AlignedArray = hwy::AlignedFreeUniquePtr<T[]>;
 

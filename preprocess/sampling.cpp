@@ -6,10 +6,8 @@
 #include <cmath>
 #include <string>
 
-namespace leat
-{
-namespace
-{
+namespace leat {
+namespace {
 
 constexpr PixelLayout packed(uint8_t red, uint8_t green, uint8_t blue, uint8_t step)
 {
@@ -105,6 +103,16 @@ void check_output_type(Type type)
 {
     if (type != Type::f32 && type != Type::f16 && type != Type::u8)
         throw Error("ImageToTensor makes f32, f16 or u8, not " + std::string(to_string(type)));
+}
+
+void check_frame(const Image &image)
+{
+    if (image.width < 1 || image.height < 1)
+        throw Error("the frame has no pixels: " + std::to_string(image.width) + "x" + std::to_string(image.height));
+    const PixelLayout &layout = layout_of(image.format);
+    for (size_t i = 0; i < layout.count; i++)
+        if (!image.planes[layout.components[i].plane].data)
+            throw Error("the frame lacks its plane " + std::to_string(layout.components[i].plane));
 }
 
 double SampleAxis::position(double pixel) const

@@ -5,8 +5,7 @@
 
 #include <array>
 
-namespace leat
-{
+namespace leat {
 
 enum class ColourModel : uint8_t { yuv, rgb, grey };
 
@@ -33,6 +32,9 @@ constexpr int channels_of(ColourOrder order)
 
 /// Throws Error unless it is f32, f16 or u8.
 void check_output_type(Type);
+
+/// Throws Error unless the frame has pixels and every plane that its format needs.
+void check_frame(const Image &);
 
 /// Weights of the tensor's R, G, B that make grey: BT.601 luma, as OpenCV.
 inline constexpr std::array<float, 3> grey_weights{0.299f, 0.587f, 0.114f};
