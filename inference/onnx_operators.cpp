@@ -1,0 +1,794 @@
+#include "onnx_operators.h"
+#include "ops.h"
+
+#include <algorithm>
+#include <span>
+
+namespace leat {
+
+ValueId OnnxNode::input(size_t index) const
+{
+    if (!has(index))
+        throw Error("operator " + type + " lacks its input " + std::to_string(index));
+    return inputs[index];
+}
+
+const Tensor *OnnxNode::constant(size_t index) const
+{
+    return has(index) && graph.is_constant(inputs[index]) ? &graph.values[inputs[index]].constant : nullptr;
+}
+
+std::optional<size_t> OnnxNode::rank(size_t index) const
+{
+    if (!has(index))
+        return {};
+    if (const auto &shape = graph.values[inputs[index]].shape)
+        return shape->size();
+    const auto declared = ranks_.find(inputs[index]);
+    return declared == ranks_.end() ? std::optional<size_t>() : declared->second;
+}
+
+ValueId OnnxNode::add_constant(Tensor tensor)
+{
+    return graph.add_constant(name + "/constant_" + std::to_string(added_++), std::move(tensor));
+}
+
+ValueId OnnxNode::add_integers(const std::vector<int64_t> &values)
+{
+    return add_constant(Tensor::of<int64_t>({static_cast<int64_t>(values.size())}, values));
+}
+
+ValueId OnnxNode::add_integer(int64_t value)
+{
+    return add_constant(Tensor::of<int64_t>({}, {value}));
+}
+
+ValueId OnnxNode::add_number(float value)
+{
+    return add_constant(Tensor::of<float>({}, {value}));
+}
+
+ValueId OnnxNode::add(std::string_view op_name, std::vector<ValueId> node_inputs, Attributes node_attributes)
+{
+    Value value;
+    value.name = name + "/" + std::string(op_name) + "_" + std::to_string(added_++);
+    Node node{&op(op_name), value.name, std::move(node_inputs), {}, std::move(node_attributes), {}};
+    node.outputs = {graph.add_value(std::move(value))};
+    graph.nodes.push_back(std::move(node));
+    return graph.nodes.back().outputs[0];
+}
+
+void OnnxNode::add(std::string_view op_name, std::vector<ValueId> node_inputs, std::vector<ValueId> node_outputs,
+                   Attributes node_attributes)
+{
+    while (!node_inputs.empty() && node_inputs.back() == no_value)
+        node_inputs.pop_back();
+    graph.nodes.push_back(
+        {&op(op_name), name, std::move(node_inputs), std::move(node_outputs), std::move(node_attributes), {}});
+}
+
+void OnnxNode::add_as(std::string_view op_name)
+{
+    add(op_name, inputs, outputs, attributes);
+}
+
+void OnnxNode::make_input(size_t index, const std::string &attribute)
+{
+    if (!attributes.has(attribute))
+        return;
+    set_input(index, add_integers(attributes.integers(attribute)));
+    attributes.erase(attribute);
+}
+
+void OnnxNode::set_input(size_t index, ValueId id)
+{
+    if (inputs.size() <= index)
+        inputs.resize(index + 1, no_value);
+    inputs[index] = id;
+}
+
+void OnnxNode::set_constant_output(Tensor tensor)
+{
+    if (!wants(0))
+        return;
+    Value &value = graph.values[outputs[0]];
+    value.type = tensor.type();
+    value.shape = tensor.shape();
+    value.constant = std::move(tensor);
+}
+
+namespace {
+
+constexpr int64_t any = INT64_MAX;
+constexpr std::string_view standard = "", microsoft = "com.microsoft";
+
+template <class... Pairs> Attributes with(Pairs &&...pairs)
+{
+    Attributes result;
+    (result.set(pairs.first, pairs.second), ...);
+    return result;
+}
+
+std::pair<const char *, Attribute> integer(const char *name, int64_t value)
+{
+    return {name, value};
+}
+std::pair<const char *, Attribute> text(const char *name, const char *value)
+{
+    return {name, std::string(value)};
+}
+
+void same(OnnxNode &node)
+{
+    node.add_as(node.type);
+}
+
+void random_numbers(OnnxNode &node)
+{
+    throw Error("operator " + node.type +
+                " makes random numbers, which inference does not want; export the model for " + "inference");
+}
+
+void training_only(OnnxNode &node)
+{
+    throw Error("operator " + node.type + " belongs to training; export the model for inference");
+}
+
+/// Before opset 7 a second operand of lower rank was lined up with `axis` of the first one instead of with its end.
+void legacy_broadcast(OnnxNode &node)
+{
+    if (node.attributes.integer("broadcast", 0) != 0 && node.attributes.has("axis")) {
+        const ValueId a = node.input(0), b = node.input(1);
+        const ValueId rank_a = node.add("Shape", {node.add("Shape", {a})});
+        const ValueId shape_b = node.add("Shape", {b});
+        const ValueId axis = node.add_integers({node.attributes.integer("axis", 0)});
+        const ValueId trailing = node.add("Sub", {node.add("Sub", {rank_a, axis}), node.add("Shape", {shape_b})});
+        const ValueId ones = node.add("Expand", {node.add_integers({1}), trailing});
+        const ValueId wanted = node.add("Concat", {shape_b, ones}, with(integer("axis", 0)));
+        node.set_input(1, node.add("Reshape", {b, wanted}));
+    }
+    node.attributes.erase("broadcast");
+    node.attributes.erase("axis");
+    node.add_as(node.type);
+}
+
+/// Before opset 7 a slope for each channel had one dimension, whatever the rank of the first input.
+void legacy_prelu(OnnxNode &node)
+{
+    const Tensor *slope = node.constant(1);
+    if (slope && slope->rank() == 1 && slope->count() > 1) {
+        const auto rank = node.rank(0);
+        if (!rank || *rank < 2)
+            throw Error("the slope cannot be lined up with the channels of an input of unknown rank; convert the model "
+                        "to opset 7 or above with onnx.version_converter");
+        Shape shape(*rank - 1, 1);
+        shape[0] = static_cast<int64_t>(slope->count());
+        node.set_input(1, node.add_constant(slope->reshaped(shape)));
+    }
+    node.add_as("PRelu");
+}
+
+/// The mean and variance of training are outputs 1 and up.
+void batch_normalization_for_inference(OnnxNode &node)
+{
+    if (node.attributes.integer("spatial", 1) == 0)
+        throw Error(
+            "operator BatchNormalization with spatial=0 is not supported; export the model with opset 9 or above");
+    node.add("BatchNormalization", node.inputs, {node.outputs[0]},
+             with(std::pair<const char *, Attribute>{"epsilon", node.attributes.number("epsilon", 1e-5f)}));
+}
+
+void clip_by_attributes(OnnxNode &node)
+{
+    const ValueId like = node.input(0);
+    const char *bounds[] = {"min", "max"};
+    for (size_t i = 0; i < 2; i++)
+        if (node.attributes.has(bounds[i])) {
+            const ValueId bound = node.add_number(node.attributes.number(bounds[i], 0));
+            node.set_input(1 + i, node.add("CastLike", {bound, like}));
+            node.attributes.erase(bounds[i]);
+        }
+    node.add_as("Clip");
+}
+
+template <class T> Tensor list(const std::vector<T> &values)
+{
+    return Tensor::of<T>({static_cast<int64_t>(values.size())}, values);
+}
+
+void constant(OnnxNode &node)
+{
+    if (node.attributes.all().size() != 1)
+        throw Error("operator Constant has " + std::to_string(node.attributes.all().size()) + " attributes, want 1");
+    const auto &[name, value] = *node.attributes.all().begin();
+    if (const auto *tensor = std::get_if<Tensor>(&value); tensor && name == "value")
+        node.set_constant_output(*tensor);
+    else if (name == "value_float")
+        node.set_constant_output(Tensor::of<float>({}, {node.attributes.number(name, 0)}));
+    else if (name == "value_int")
+        node.set_constant_output(Tensor::of<int64_t>({}, {node.attributes.integer(name, 0)}));
+    else if (name == "value_floats")
+        node.set_constant_output(list(node.attributes.numbers(name)));
+    else if (name == "value_ints")
+        node.set_constant_output(list(node.attributes.integers(name)));
+    else
+        throw Error("operator Constant with " + name + " is not supported; only tensors of numbers are");
+}
+
+/// In inference the data passes, and the mask keeps everything.
+void dropout(OnnxNode &node)
+{
+    const Tensor *training = node.constant(2), *ratio = node.constant(1);
+    const bool keeps_all = ratio && ratio->count() == 1 && ratio->converted(Type::f64).data<double>()[0] == 0;
+    if (node.has(2) && !keeps_all && (!training || training->count() != 1 || training->to_int64()[0] != 0))
+        throw Error("operator Dropout in training mode makes random numbers; export the model for inference");
+    const ValueId data = node.input(0);
+    if (node.wants(0))
+        node.add("Identity", {data}, {node.outputs[0]});
+    if (node.wants(1)) {
+        const ValueId shape = node.add("Shape", {data});
+        node.add("ConstantOfShape", {shape}, {node.outputs[1]},
+                 with(std::pair<const char *, Attribute>{"value", Tensor::of<bool>({1}, {true})}));
+    }
+}
+
+void gemm_with_broadcast(OnnxNode &node)
+{
+    node.attributes.erase("broadcast");
+    node.add_as("Gemm");
+}
+
+/// Opset 20 renamed the modes.
+void grid_sample_with_old_names(OnnxNode &node)
+{
+    const std::string mode = node.attributes.text("mode", "bilinear");
+    if (mode == "bilinear")
+        node.attributes.set("mode", std::string("linear"));
+    else if (mode == "bicubic")
+        node.attributes.set("mode", std::string("cubic"));
+    node.add_as("GridSample");
+}
+
+/// Before opset 21 scale and bias had one element a group; now they have one a channel.
+void group_normalization_by_group(OnnxNode &node)
+{
+    const int64_t groups = node.attributes.integer("num_groups", 0);
+    if (groups < 1)
+        throw Error("operator GroupNormalization has num_groups " + std::to_string(groups) + ", want 1 or more");
+    const ValueId channels = node.add("Shape", {node.input(0)}, with(integer("start", 1), integer("end", 2)));
+    const ValueId repeats = node.add("Div", {channels, node.add_integers({groups})});
+    const ValueId wanted = node.add("Concat", {node.add_integers({groups}), repeats}, with(integer("axis", 0)));
+    for (size_t i : {1, 2}) {
+        const ValueId column = node.add("Reshape", {node.input(i), node.add_integers({groups, 1})});
+        const ValueId expanded = node.add("Expand", {column, wanted});
+        node.set_input(i, node.add("Reshape", {expanded, node.add_integers({-1})}));
+    }
+    node.add_as("GroupNormalization");
+}
+
+/// Before opset 13 the tensor was seen as a matrix, rows before `axis`, columns from it on.
+void softmax_of_matrix(OnnxNode &node)
+{
+    const ValueId x = node.input(0);
+    const int64_t axis = node.attributes.integer("axis", 1);
+    const auto rank = node.rank(0);
+    if (axis == -1 || (rank && axis == static_cast<int64_t>(*rank) - 1)) {
+        node.add(node.type, {x}, node.outputs, with(integer("axis", -1)));
+        return;
+    }
+    const ValueId matrix = node.add("Flatten", {x}, with(integer("axis", axis)));
+    const ValueId result = node.add(node.type, {matrix}, with(integer("axis", 1)));
+    node.add("Reshape", {result, node.add("Shape", {x})}, node.outputs);
+}
+
+/// Of the inputs, iteration count and condition come first.
+void loop(OnnxNode &node)
+{
+    const size_t own = node.inputs.size() - node.captured;
+    if (own < 2)
+        throw Error("operator Loop has a body with " + std::to_string(own) + " inputs, want 2 or more");
+    node.attributes.set("carried", static_cast<int64_t>(own - 2));
+    node.add_as("Loop");
+}
+
+void pad_by_attributes(OnnxNode &node)
+{
+    const ValueId data = node.input(0);
+    if (const float value = node.attributes.number("value", 0); value != 0)
+        node.set_input(2, node.add("CastLike", {node.add_number(value), data}));
+    node.attributes.erase("value");
+    if (!node.attributes.has("pads"))
+        throw Error("operator Pad lacks the attribute pads");
+    node.make_input(1, "pads");
+    node.add_as("Pad");
+}
+
+void axes_by_attribute(OnnxNode &node)
+{
+    node.make_input(1, "axes");
+    node.add_as(node.type);
+}
+
+/// True when a known scale makes an axis smaller.
+bool shrinks(const Tensor *scales)
+{
+    if (!scales)
+        return false;
+    const Tensor numbers = scales->converted(Type::f32);
+    const auto values = numbers.values<float>();
+    return std::any_of(values.begin(), values.end(), [](float scale) { return scale < 1; });
+}
+
+void add_asymmetric_resize(OnnxNode &node, ValueId scales, bool shrinking)
+{
+    std::string mode = node.attributes.text("mode", "nearest");
+    if (mode == "bilinear")
+        mode = "linear";
+    node.add("Resize", {node.input(0), no_value, scales}, node.outputs,
+             with(std::pair<const char *, Attribute>{"mode", mode},
+                  text("coordinate_transformation_mode", "asymmetric"),
+                  text("nearest_mode", shrinking ? "ceil" : "floor")));
+}
+
+void upsample_by_attribute(OnnxNode &node)
+{
+    if (!node.attributes.has("scales"))
+        throw Error("operator Upsample lacks the attribute scales");
+    const ValueId scales = node.add_constant(list(node.attributes.numbers("scales")));
+    add_asymmetric_resize(node, scales, false);
+}
+
+/// Resize 10 took the source pixel below when growing, the one above when shrinking.
+void resize_by_scales(OnnxNode &node)
+{
+    add_asymmetric_resize(node, node.input(1), shrinks(node.constant(1)));
+}
+
+void reshape_by_attribute(OnnxNode &node)
+{
+    node.make_input(1, "shape");
+    node.add_as("Reshape");
+}
+
+void roi_align_with_whole_pixels(OnnxNode &node)
+{
+    node.attributes.set("coordinate_transformation_mode", std::string("output_half_pixel"));
+    node.add_as("RoiAlign");
+}
+
+void scatter(OnnxNode &node)
+{
+    node.add_as("ScatterElements");
+}
+
+void slice_by_attributes(OnnxNode &node)
+{
+    if (!node.attributes.has("starts") || !node.attributes.has("ends"))
+        throw Error("operator Slice lacks the attributes starts and ends");
+    node.make_input(1, "starts");
+    node.make_input(2, "ends");
+    node.make_input(3, "axes");
+    node.add_as("Slice");
+}
+
+/// Without sizes the parts are equal.
+void split_evenly(OnnxNode &node)
+{
+    if (!node.has(1) && !node.attributes.has("num_outputs"))
+        node.attributes.set("num_outputs", static_cast<int64_t>(node.outputs.size()));
+    node.add_as("Split");
+}
+
+void split_by_attribute(OnnxNode &node)
+{
+    node.make_input(1, "split");
+    split_evenly(node);
+}
+
+void top_k_by_attribute(OnnxNode &node)
+{
+    node.set_input(1, node.add_integers({node.attributes.integer("k", 1)}));
+    node.attributes.erase("k");
+    node.add_as("TopK");
+}
+
+void image_scaler(OnnxNode &node)
+{
+    const std::vector<float> bias = node.attributes.numbers("bias");
+    const ValueId scaled = node.add("Mul", {node.input(0), node.add_number(node.attributes.number("scale", 1))});
+    Tensor offsets = list(bias).reshaped({static_cast<int64_t>(bias.size()), 1, 1});
+    node.add("Add", {scaled, node.add_constant(std::move(offsets))}, node.outputs);
+}
+
+ValueId dequantized(OnnxNode &node, size_t first)
+{
+    return node.add("DequantizeLinear", {node.input(first), node.input(first + 1), node.optional_input(first + 2)});
+}
+
+void quantize(OnnxNode &node, ValueId number, size_t first)
+{
+    node.add("QuantizeLinear", {number, node.input(first), node.optional_input(first + 1)}, node.outputs);
+}
+
+/// QLinearAdd, QLinearMul: of two quantised inputs (a, scale, zero point; b …), then scale and zero point of the
+/// result.
+template <const char *name> void quantized_binary(OnnxNode &node)
+{
+    quantize(node, node.add(name, {dequantized(node, 0), dequantized(node, 3)}), 6);
+}
+
+/// Of one quantised input, then scale and zero point of the result.
+template <const char *name> void quantized_unary(OnnxNode &node)
+{
+    quantize(node, node.add(name, {dequantized(node, 0)}, node.attributes), 3);
+}
+
+template <const char *name> void quantized_pooling(OnnxNode &node)
+{
+    if (node.attributes.integer("channels_last", 0) != 0)
+        throw Error("operator " + node.type +
+                    " with channels_last=1 is not supported; export the model with channels first");
+    node.attributes.erase("channels_last");
+    quantized_unary<name>(node);
+}
+
+void quantized_concat(OnnxNode &node)
+{
+    std::vector<ValueId> parts;
+    for (size_t first = 2; first < node.inputs.size(); first += 3)
+        parts.push_back(dequantized(node, first));
+    quantize(node, node.add("Concat", std::move(parts), node.attributes), 0);
+}
+
+/// The activation that a fused operator names, with its parameters in the order of ONNX's attributes.
+void add_activation(OnnxNode &node, ValueId x, const std::string &parameters_name)
+{
+    static constexpr struct {
+        std::string_view name;
+        const char *parameters[2];
+    } activations[] = {{"Relu", {}},
+                       {"Sigmoid", {}},
+                       {"Tanh", {}},
+                       {"LeakyRelu", {"alpha", nullptr}},
+                       {"HardSigmoid", {"alpha", "beta"}},
+                       {"Clip", {}}};
+    const std::string name = node.attributes.text("activation", "");
+    const std::vector<float> numbers = node.attributes.numbers(parameters_name);
+    const auto *row = std::find_if(std::begin(activations), std::end(activations),
+                                   [&](const auto &candidate) { return candidate.name == name; });
+    if (row == std::end(activations))
+        throw Error("the activation \"" + name + "\" is not supported; export the model without fused operators");
+    std::vector<ValueId> inputs{x};
+    Attributes attributes;
+    if (name == "Clip")
+        for (float bound : numbers)
+            inputs.push_back(node.add("CastLike", {node.add_number(bound), x}));
+    for (size_t i = 0; i < 2 && i < numbers.size() && row->parameters[i]; i++)
+        attributes.set(row->parameters[i], numbers[i]);
+    node.add(name, std::move(inputs), node.outputs, std::move(attributes));
+}
+
+void fused_convolution(OnnxNode &node)
+{
+    Attributes attributes = node.attributes;
+    attributes.erase("activation");
+    attributes.erase("activation_params");
+    ValueId sum = node.add("Conv", {node.input(0), node.input(1), node.optional_input(2)}, attributes);
+    if (node.has(3))
+        sum = node.add("Add", {sum, node.inputs[3]});
+    if (node.attributes.has("activation"))
+        add_activation(node, sum, "activation_params");
+    else
+        node.add("Identity", {sum}, node.outputs);
+}
+
+void fused_gemm(OnnxNode &node)
+{
+    Attributes attributes;
+    for (const char *name : {"alpha", "beta", "transA", "transB"})
+        if (const auto found = node.attributes.all().find(name); found != node.attributes.all().end())
+            attributes.set(name, found->second);
+    const ValueId sum = node.add("Gemm", {node.input(0), node.input(1), node.optional_input(2)}, attributes);
+    add_activation(node, sum, "activation_params");
+}
+
+void gelu_with_bias(OnnxNode &node)
+{
+    ValueId x = node.input(0);
+    if (node.has(1))
+        x = node.add("Add", {x, node.inputs[1]});
+    const bool fast = node.type == "FastGelu";
+    node.add("Gelu", {x}, node.outputs, with(text("approximate", fast ? "tanh" : "none")));
+}
+
+void quick_gelu(OnnxNode &node)
+{
+    const ValueId x = node.input(0);
+    const ValueId alpha = node.add("CastLike", {node.add_number(node.attributes.number("alpha", 1.702f)), x});
+    node.add("Mul", {x, node.add("Sigmoid", {node.add("Mul", {x, alpha})})}, node.outputs);
+}
+
+constexpr char add_name[] = "Add", mul_name[] = "Mul", sigmoid_name[] = "Sigmoid", leaky_relu_name[] = "LeakyRelu",
+               average_pool_name[] = "AveragePool", global_average_pool_name[] = "GlobalAveragePool";
+
+/// Sorted by domain and name. To add one: a row here for each range of versions; a function above where it is not
+/// the op of the same name.
+constexpr OnnxOperator operators[] = {
+    {standard, "Abs", 1, any, same},
+    {standard, "Acos", 7, any, same},
+    {standard, "Acosh", 9, any, same},
+    {standard, "Add", 1, 6, legacy_broadcast},
+    {standard, "Add", 7, any, same},
+    {standard, "AffineGrid", 20, any, same},
+    {standard, "And", 1, 6, legacy_broadcast},
+    {standard, "And", 7, any, same},
+    {standard, "ArgMax", 1, any, same},
+    {standard, "ArgMin", 1, any, same},
+    {standard, "Asin", 7, any, same},
+    {standard, "Asinh", 9, any, same},
+    {standard, "Atan", 7, any, same},
+    {standard, "Atanh", 9, any, same},
+    {standard, "AveragePool", 1, any, same},
+    {standard, "BatchNormalization", 1, 13, batch_normalization_for_inference},
+    {standard, "BatchNormalization", 14, any, same},
+    {standard, "Bernoulli", 1, any, random_numbers},
+    {standard, "BitShift", 11, any, same},
+    {standard, "BitwiseAnd", 18, any, same},
+    {standard, "BitwiseNot", 18, any, same},
+    {standard, "BitwiseOr", 18, any, same},
+    {standard, "BitwiseXor", 18, any, same},
+    {standard, "BlackmanWindow", 17, any, same},
+    {standard, "Cast", 6, any, same},
+    {standard, "CastLike", 15, any, same},
+    {standard, "Ceil", 1, any, same},
+    {standard, "Celu", 12, any, same},
+    {standard, "CenterCropPad", 18, any, same},
+    {standard, "Clip", 1, 10, clip_by_attributes},
+    {standard, "Clip", 11, any, same},
+    {standard, "Col2Im", 18, any, same},
+    {standard, "Compress", 9, any, same},
+    {standard, "Concat", 4, any, same},
+    {standard, "Constant", 1, any, constant},
+    {standard, "ConstantOfShape", 9, any, same},
+    {standard, "Conv", 1, any, same},
+    {standard, "ConvInteger", 10, any, same},
+    {standard, "ConvTranspose", 1, any, same},
+    {standard, "Cos", 7, any, same},
+    {standard, "Cosh", 9, any, same},
+    {standard, "CumSum", 11, any, same},
+    {standard, "DFT", 20, any, same},
+    {standard, "DeformConv", 19, any, same},
+    {standard, "DepthToSpace", 1, any, same},
+    {standard, "DequantizeLinear", 10, any, same},
+    {standard, "Det", 11, any, same},
+    {standard, "Div", 1, 6, legacy_broadcast},
+    {standard, "Div", 7, any, same},
+    {standard, "Dropout", 1, any, dropout},
+    {standard, "DynamicQuantizeLinear", 11, any, same},
+    {standard, "Einsum", 12, any, same},
+    {standard, "Elu", 1, any, same},
+    {standard, "Equal", 1, 6, legacy_broadcast},
+    {standard, "Equal", 7, any, same},
+    {standard, "Erf", 9, any, same},
+    {standard, "Exp", 1, any, same},
+    {standard, "Expand", 8, any, same},
+    {standard, "EyeLike", 9, any, same},
+    {standard, "Flatten", 1, any, same},
+    {standard, "Floor", 1, any, same},
+    {standard, "GRU", 3, any, same},
+    {standard, "Gather", 1, any, same},
+    {standard, "GatherElements", 11, any, same},
+    {standard, "GatherND", 11, any, same},
+    {standard, "Gelu", 20, any, same},
+    {standard, "Gemm", 1, 6, gemm_with_broadcast},
+    {standard, "Gemm", 7, any, same},
+    {standard, "GlobalAveragePool", 1, any, same},
+    {standard, "GlobalLpPool", 2, any, same},
+    {standard, "GlobalMaxPool", 1, any, same},
+    {standard, "Greater", 1, 6, legacy_broadcast},
+    {standard, "Greater", 7, any, same},
+    {standard, "GreaterOrEqual", 12, any, same},
+    {standard, "GridSample", 16, 19, grid_sample_with_old_names},
+    {standard, "GridSample", 20, any, same},
+    {standard, "GroupNormalization", 18, 20, group_normalization_by_group},
+    {standard, "GroupNormalization", 21, any, same},
+    {standard, "HammingWindow", 17, any, same},
+    {standard, "HannWindow", 17, any, same},
+    {standard, "HardSigmoid", 1, any, same},
+    {standard, "HardSwish", 14, any, same},
+    {standard, "Hardmax", 1, 12, softmax_of_matrix},
+    {standard, "Hardmax", 13, any, same},
+    {standard, "Identity", 1, any, same},
+    {standard, "If", 1, any, same},
+    {standard, "ImageScaler", 1, any, image_scaler},
+    {standard, "InstanceNormalization", 1, any, same},
+    {standard, "IsInf", 10, any, same},
+    {standard, "IsNaN", 9, any, same},
+    {standard, "LRN", 1, any, same},
+    {standard, "LSTM", 1, any, same},
+    {standard, "LayerNormalization", 1, any, same},
+    {standard, "LeakyRelu", 1, any, same},
+    {standard, "Less", 1, 6, legacy_broadcast},
+    {standard, "Less", 7, any, same},
+    {standard, "LessOrEqual", 12, any, same},
+    {standard, "Log", 1, any, same},
+    {standard, "LogSoftmax", 1, 12, softmax_of_matrix},
+    {standard, "LogSoftmax", 13, any, same},
+    {standard, "Loop", 1, any, loop},
+    {standard, "LpNormalization", 1, any, same},
+    {standard, "LpPool", 2, any, same},
+    {standard, "MatMul", 1, any, same},
+    {standard, "MatMulInteger", 10, any, same},
+    {standard, "Max", 1, any, same},
+    {standard, "MaxPool", 1, any, same},
+    {standard, "MaxRoiPool", 1, any, same},
+    {standard, "MaxUnpool", 9, any, same},
+    {standard, "Mean", 1, any, same},
+    {standard, "MeanVarianceNormalization", 9, any, same},
+    {standard, "MelWeightMatrix", 17, any, same},
+    {standard, "Min", 1, any, same},
+    {standard, "Mish", 18, any, same},
+    {standard, "Mod", 10, any, same},
+    {standard, "Mul", 1, 6, legacy_broadcast},
+    {standard, "Mul", 7, any, same},
+    {standard, "Multinomial", 1, any, random_numbers},
+    {standard, "Neg", 1, any, same},
+    {standard, "NegativeLogLikelihoodLoss", 1, any, training_only},
+    {standard, "NonMaxSuppression", 10, any, same},
+    {standard, "NonZero", 9, any, same},
+    {standard, "Not", 1, any, same},
+    {standard, "OneHot", 9, any, same},
+    {standard, "Or", 1, 6, legacy_broadcast},
+    {standard, "Or", 7, any, same},
+    {standard, "PRelu", 1, 6, legacy_prelu},
+    {standard, "PRelu", 7, any, same},
+    {standard, "Pad", 2, 10, pad_by_attributes},
+    {standard, "Pad", 11, any, same},
+    {standard, "Pow", 1, 6, legacy_broadcast},
+    {standard, "Pow", 7, any, same},
+    {standard, "QLinearConv", 10, any, same},
+    {standard, "QLinearMatMul", 10, any, same},
+    {standard, "QuantizeLinear", 10, any, same},
+    {standard, "RNN", 1, any, same},
+    {standard, "RandomNormal", 1, any, random_numbers},
+    {standard, "RandomNormalLike", 1, any, random_numbers},
+    {standard, "RandomUniform", 1, any, random_numbers},
+    {standard, "RandomUniformLike", 1, any, random_numbers},
+    {standard, "Range", 11, any, same},
+    {standard, "Reciprocal", 1, any, same},
+    {standard, "ReduceL1", 1, 17, axes_by_attribute},
+    {standard, "ReduceL1", 18, any, same},
+    {standard, "ReduceL2", 1, 17, axes_by_attribute},
+    {standard, "ReduceL2", 18, any, same},
+    {standard, "ReduceLogSum", 1, 17, axes_by_attribute},
+    {standard, "ReduceLogSum", 18, any, same},
+    {standard, "ReduceLogSumExp", 1, 17, axes_by_attribute},
+    {standard, "ReduceLogSumExp", 18, any, same},
+    {standard, "ReduceMax", 1, 17, axes_by_attribute},
+    {standard, "ReduceMax", 18, any, same},
+    {standard, "ReduceMean", 1, 17, axes_by_attribute},
+    {standard, "ReduceMean", 18, any, same},
+    {standard, "ReduceMin", 1, 17, axes_by_attribute},
+    {standard, "ReduceMin", 18, any, same},
+    {standard, "ReduceProd", 1, 17, axes_by_attribute},
+    {standard, "ReduceProd", 18, any, same},
+    {standard, "ReduceSum", 1, 12, axes_by_attribute},
+    {standard, "ReduceSum", 13, any, same},
+    {standard, "ReduceSumSquare", 1, 17, axes_by_attribute},
+    {standard, "ReduceSumSquare", 18, any, same},
+    {standard, "Relu", 1, any, same},
+    {standard, "Reshape", 1, 4, reshape_by_attribute},
+    {standard, "Reshape", 5, any, same},
+    {standard, "Resize", 10, 10, resize_by_scales},
+    {standard, "Resize", 11, any, same},
+    {standard, "ReverseSequence", 10, any, same},
+    {standard, "RoiAlign", 10, 15, roi_align_with_whole_pixels},
+    {standard, "RoiAlign", 16, any, same},
+    {standard, "Round", 11, any, same},
+    {standard, "STFT", 17, any, same},
+    {standard, "Scan", 9, any, same},
+    {standard, "Scatter", 9, any, scatter},
+    {standard, "ScatterElements", 11, any, same},
+    {standard, "ScatterND", 11, any, same},
+    {standard, "Selu", 1, any, same},
+    {standard, "Shape", 1, any, same},
+    {standard, "Shrink", 9, any, same},
+    {standard, "Sigmoid", 1, any, same},
+    {standard, "Sign", 9, any, same},
+    {standard, "SimplifiedLayerNormalization", 1, any, same},
+    {standard, "Sin", 7, any, same},
+    {standard, "Sinh", 9, any, same},
+    {standard, "Size", 1, any, same},
+    {standard, "Slice", 1, 9, slice_by_attributes},
+    {standard, "Slice", 10, any, same},
+    {standard, "Softmax", 1, 12, softmax_of_matrix},
+    {standard, "Softmax", 13, any, same},
+    {standard, "SoftmaxCrossEntropyLoss", 1, any, training_only},
+    {standard, "Softplus", 1, any, same},
+    {standard, "Softsign", 1, any, same},
+    {standard, "SpaceToDepth", 1, any, same},
+    {standard, "Split", 2, 12, split_by_attribute},
+    {standard, "Split", 13, any, split_evenly},
+    {standard, "Sqrt", 1, any, same},
+    {standard, "Squeeze", 1, 12, axes_by_attribute},
+    {standard, "Squeeze", 13, any, same},
+    {standard, "Sub", 1, 6, legacy_broadcast},
+    {standard, "Sub", 7, any, same},
+    {standard, "Sum", 1, any, same},
+    {standard, "Tan", 7, any, same},
+    {standard, "Tanh", 1, any, same},
+    {standard, "ThresholdedRelu", 1, any, same},
+    {standard, "Tile", 6, any, same},
+    {standard, "TopK", 1, 9, top_k_by_attribute},
+    {standard, "TopK", 10, any, same},
+    {standard, "Transpose", 1, any, same},
+    {standard, "Trilu", 14, any, same},
+    {standard, "Unique", 11, any, same},
+    {standard, "Unsqueeze", 1, 12, axes_by_attribute},
+    {standard, "Unsqueeze", 13, any, same},
+    {standard, "Upsample", 7, 8, upsample_by_attribute},
+    {standard, "Upsample", 9, 9, resize_by_scales},
+    {standard, "Where", 9, any, same},
+    {standard, "Xor", 1, 6, legacy_broadcast},
+    {standard, "Xor", 7, any, same},
+    {microsoft, "BiasGelu", 1, any, gelu_with_bias},
+    {microsoft, "DequantizeLinear", 1, any, same},
+    {microsoft, "FastGelu", 1, any, gelu_with_bias},
+    {microsoft, "FusedConv", 1, any, fused_convolution},
+    {microsoft, "FusedGemm", 1, any, fused_gemm},
+    {microsoft, "Gelu", 1, any, gelu_with_bias},
+    {microsoft, "QLinearAdd", 1, any, quantized_binary<add_name>},
+    {microsoft, "QLinearAveragePool", 1, any, quantized_pooling<average_pool_name>},
+    {microsoft, "QLinearConcat", 1, any, quantized_concat},
+    {microsoft, "QLinearGlobalAveragePool", 1, any, quantized_pooling<global_average_pool_name>},
+    {microsoft, "QLinearLeakyRelu", 1, any, quantized_unary<leaky_relu_name>},
+    {microsoft, "QLinearMul", 1, any, quantized_binary<mul_name>},
+    {microsoft, "QLinearSigmoid", 1, any, quantized_unary<sigmoid_name>},
+    {microsoft, "QuantizeLinear", 1, any, same},
+    {microsoft, "QuickGelu", 1, any, quick_gelu},
+};
+
+bool before(const OnnxOperator &row, const OnnxNode &node)
+{
+    return std::pair(row.domain, row.type) < std::pair<std::string_view, std::string_view>(node.domain, node.type);
+}
+
+std::string describe(const OnnxNode &node)
+{
+    return "operator " + node.type + " (domain " + (node.domain.empty() ? "ai.onnx" : node.domain) + ", opset " +
+           std::to_string(node.opset) + ") is not supported; ";
+}
+
+/// Says which versions would do, when the operator is known.
+std::string cure(std::span<const OnnxOperator> rows, const OnnxNode &node)
+{
+    if (node.domain == "ai.onnx.ml")
+        return "models of classical machine learning cannot be read, export a neural network";
+    if (rows.empty())
+        return "export the model without it, as standard ONNX operators of opset 22 or below";
+    if (node.opset < rows.front().first)
+        return "convert the model to opset " + std::to_string(rows.front().first) +
+               " or above with onnx.version_converter";
+    return "it was removed after opset " + std::to_string(rows.back().last) + ", export the model again";
+}
+
+} // namespace
+
+void translate(OnnxNode &node)
+{
+    const auto *first = std::partition_point(std::begin(operators), std::end(operators),
+                                             [&](const OnnxOperator &row) { return before(row, node); });
+    const auto *last = std::find_if(first, std::end(operators), [&](const OnnxOperator &row) {
+        return row.domain != node.domain || row.type != node.type;
+    });
+    const auto *row = std::find_if(first, last, [&](const OnnxOperator &candidate) {
+        return candidate.first <= node.opset && node.opset <= candidate.last;
+    });
+    if (row == last)
+        throw Error(describe(node) + cure({first, last}, node));
+    if (row->translate == same && !find_op(node.type))
+        throw Error(describe(node) + cure({}, node));
+    row->translate(node);
+}
+
+} // namespace leat

@@ -1,0 +1,86 @@
+#include "read.h"
+
+#include <algorithm>
+#include <fstream>
+#include <string_view>
+#include <vector>
+
+namespace leat {
+
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::string_view_literals;
+
+/// What files that are no ONNX models begin with, and what to do about them.
+struct Foreign {
+    size_t offset;
+    std::string_view magic, advice;
+};
+
+constexpr Foreign foreign[] = {
+    {0, "<?xml"sv, "this is an OpenVINO IR or another XML file, which this version cannot read; use the ONNX model"},
+    {0, "<net"sv, "this is an OpenVINO IR, which this version cannot read; use the ONNX model that it was made from"},
+    {0, "PK\3\4"sv, "this is a zip archive (PyTorch and Keras save such files); export the model to ONNX"},
+    {0, "\x80\2"sv, "this is a Python pickle (older PyTorch saves such files); export the model to ONNX"},
+    {0, "\x89HDF"sv, "this is an HDF5 file (Keras saves such files); convert the model to ONNX with tf2onnx"},
+    {0, "\x1f\x8b"sv, "this is a gzip archive; unpack it"},
+    {0, "version https://git-lfs"sv, "this is a Git LFS pointer instead of the model; run git lfs pull"},
+    {0,
+     "\x7f"
+     "ELF"sv,
+     "this is a program or library, not a model"},
+    {4, "TFL3"sv, "this is a TensorFlow Lite model, which this version cannot read; convert it to ONNX with tf2onnx"},
+    {4, "ORTM"sv, "this is a model in ONNX Runtime's own format; use the ONNX model that it was made from"},
+};
+
+std::string_view advice_for(std::string_view bytes)
+{
+    for (const Foreign &row : foreign)
+        if (bytes.size() >= row.offset && bytes.substr(row.offset).starts_with(row.magic))
+            return row.advice;
+    const auto is_text = [](char c) { return c == '\n' || c == '\r' || c == '\t' || (c >= ' ' && c < 127); };
+    const std::string_view start = bytes.substr(0, 512);
+    if (std::all_of(start.begin(), start.end(), is_text))
+        return "this is a text file, not an ONNX model; check the path";
+    return {};
+}
+
+std::vector<std::byte> read_bytes(const fs::path &path)
+{
+    std::error_code fault;
+    const fs::file_status status = fs::status(path, fault);
+    if (!fs::exists(status))
+        throw Error("the file does not exist; check the path");
+    if (fs::is_directory(status))
+        throw Error("this is a folder; name the model file in it");
+    if (!fs::is_regular_file(status))
+        throw Error("this is not a regular file; check the path");
+    std::ifstream file(path, std::ios::binary);
+    const uintmax_t size = fs::file_size(path, fault);
+    if (!file || fault)
+        throw Error("the file cannot be opened; check its permissions");
+    if (size == 0)
+        throw Error("the file is empty; copy or download it again");
+    if (size > uintmax_t(INT32_MAX))
+        throw Error("the file has more than 2 GiB; save the model's weights as external data");
+    std::vector<std::byte> bytes(size);
+    if (!file.read(reinterpret_cast<char *>(bytes.data()), static_cast<std::streamsize>(size)))
+        throw Error("the file cannot be read");
+    return bytes;
+}
+
+} // namespace
+
+Graph read_model_file(const fs::path &path)
+{
+    return in_context("while reading \"" + path.string() + "\"", [&] {
+        const std::vector<std::byte> bytes = read_bytes(path);
+        const auto advice = advice_for({reinterpret_cast<const char *>(bytes.data()), bytes.size()});
+        if (!advice.empty())
+            throw Error(std::string(advice));
+        return read_onnx(bytes, path.has_parent_path() ? path.parent_path() : fs::path("."));
+    });
+}
+
+} // namespace leat

@@ -1,0 +1,625 @@
+#include "onnx_operators.h"
+#include "onnx_tensor.h"
+#include "read.h"
+
+#include <leat/error.h>
+
+#include <onnx/onnx_pb.h>
+
+#include <algorithm>
+#include <climits>
+#include <functional>
+#include <memory>
+#include <queue>
+#include <set>
+#include <unordered_map>
+#include <unordered_set>
+
+namespace leat {
+
+namespace {
+
+using Nodes = google::protobuf::RepeatedPtrField<onnx::NodeProto>;
+using Opsets = std::map<std::string, int64_t>;
+using Parameters = std::map<std::string, const onnx::AttributeProto *>;
+
+constexpr int max_depth = 32; ///< of subgraphs and functions in each other
+constexpr int64_t newest_opset = 22;
+/// What inlining functions may add to a model.
+constexpr uint64_t max_growth_bytes = uint64_t(64) << 20;
+
+std::string in_quotes(const std::string &name)
+{
+    return '"' + name + '"';
+}
+
+/// "ai.onnx" is another name of the default domain.
+std::string normal_domain(const std::string &domain)
+{
+    return domain == "ai.onnx" ? "" : domain;
+}
+
+template <class Imports> Opsets read_opsets(const Imports &imports)
+{
+    Opsets opsets;
+    for (const auto &import : imports) {
+        int64_t &version = opsets[normal_domain(import.domain())];
+        version = std::max(version, import.version());
+    }
+    return opsets;
+}
+
+/// A function that the model brings along.
+struct Function {
+    const onnx::FunctionProto *body = nullptr;
+    std::vector<onnx::AttributeProto> defaults; ///< for attributes that a call leaves out
+    Opsets opsets;
+};
+
+/// Defaults came with IR version 9, as field 11, which older schemas of ONNX do not know.
+std::vector<onnx::AttributeProto> read_defaults(const onnx::FunctionProto &function)
+{
+    constexpr int attribute_proto_field = 11;
+    std::vector<onnx::AttributeProto> defaults;
+    const auto &unknown = function.unknown_fields();
+    for (int i = 0; i < unknown.field_count(); i++) {
+        const auto &field = unknown.field(i);
+        if (field.number() != attribute_proto_field ||
+            field.type() != google::protobuf::UnknownField::TYPE_LENGTH_DELIMITED)
+            continue;
+        if (!defaults.emplace_back().ParseFromString(field.length_delimited()))
+            throw Error("function " + in_quotes(function.name()) + " has a damaged attribute");
+    }
+    return defaults;
+}
+
+/// What names mean while the nodes of one graph, subgraph or function body are read.
+struct Scope {
+    Graph &graph;
+    Scope *outer = nullptr; ///< where names that are not known here are looked for; nothing for functions
+    const Opsets *opsets = nullptr;
+    const Parameters *parameters = nullptr; ///< attributes of the call of the function; nothing outside of functions
+    std::string prefix;                     ///< of the names of nodes and values
+    int depth = 0;
+    std::unordered_map<std::string, ValueId> names;
+    std::unordered_map<std::string, ValueId> results; ///< names that shall be these values once a node makes them
+    std::unordered_map<std::string, size_t> declared_ranks;
+    std::unordered_map<ValueId, size_t> ranks;
+    std::vector<std::pair<ValueId, ValueId>> captured; ///< value of the outer graph, stand-in here
+};
+
+std::optional<ValueId> find_value(Scope &scope, const std::string &name)
+{
+    if (const auto found = scope.names.find(name); found != scope.names.end())
+        return found->second;
+    if (!scope.outer)
+        return {};
+    const auto outside = find_value(*scope.outer, name);
+    if (!outside || *outside == no_value)
+        return outside;
+    const Value &original = scope.outer->graph.values[*outside];
+    ValueId id;
+    if (original.constant) {
+        id = scope.graph.add_constant(original.name, original.constant);
+    } else {
+        id = scope.graph.add_value(original);
+        scope.captured.emplace_back(*outside, id);
+    }
+    if (const auto rank = scope.outer->ranks.find(*outside); rank != scope.outer->ranks.end())
+        scope.ranks[id] = rank->second;
+    scope.names[name] = id;
+    return id;
+}
+
+/// Names that the nodes of the graph, or its outputs, read from outside of it.
+std::set<std::string> free_names(const onnx::GraphProto &graph);
+
+void add_names_read(const onnx::NodeProto &node, std::set<std::string> &names)
+{
+    names.insert(node.input().begin(), node.input().end());
+    for (const auto &attribute : node.attribute())
+        if (attribute.has_g())
+            names.merge(free_names(attribute.g()));
+}
+
+std::set<std::string> free_names(const onnx::GraphProto &graph)
+{
+    std::set<std::string> names;
+    for (const auto &node : graph.node())
+        add_names_read(node, names);
+    for (const auto &output : graph.output())
+        names.insert(output.name());
+    for (const auto &node : graph.node())
+        for (const auto &output : node.output())
+            names.erase(output);
+    for (const auto &input : graph.input())
+        names.erase(input.name());
+    for (const auto &initializer : graph.initializer())
+        names.erase(initializer.name());
+    return names;
+}
+
+std::string name_of(const onnx::NodeProto &node, int index)
+{
+    return node.name().empty() ? node.op_type() + "_" + std::to_string(index) : node.name();
+}
+
+/// The node that makes each name.
+std::unordered_map<std::string, int> find_makers(const Nodes &nodes, const Scope &scope)
+{
+    std::unordered_map<std::string, int> makers;
+    for (int i = 0; i < nodes.size(); i++)
+        for (const std::string &output : nodes[i].output()) {
+            if (output.empty())
+                continue;
+            if (scope.names.count(output))
+                throw Error("node " + in_quotes(name_of(nodes[i], i)) + " makes " + in_quotes(output) +
+                            ", which is an input or initializer of the graph already");
+            const auto [maker, is_new] = makers.emplace(output, i);
+            if (!is_new)
+                throw Error("node " + in_quotes(name_of(nodes[i], i)) + " makes " + in_quotes(output) +
+                            ", which node " + in_quotes(name_of(nodes[maker->second], maker->second)) +
+                            " makes already");
+        }
+    return makers;
+}
+
+/// Indices of the nodes so that each comes after those that it reads from; the order of the file where that is free.
+std::vector<int> runnable_order(const Nodes &nodes, const Scope &scope)
+{
+    const auto makers = find_makers(nodes, scope);
+    std::vector<std::vector<int>> readers(static_cast<size_t>(nodes.size()));
+    std::vector<int> waiting(static_cast<size_t>(nodes.size()), 0);
+    for (int i = 0; i < nodes.size(); i++) {
+        std::set<std::string> names;
+        add_names_read(nodes[i], names);
+        for (const std::string &name : names)
+            if (const auto maker = makers.find(name); maker != makers.end()) {
+                readers[static_cast<size_t>(maker->second)].push_back(i);
+                waiting[static_cast<size_t>(i)]++;
+            }
+    }
+    std::priority_queue<int, std::vector<int>, std::greater<>> ready;
+    for (int i = 0; i < nodes.size(); i++)
+        if (waiting[static_cast<size_t>(i)] == 0)
+            ready.push(i);
+    std::vector<int> order;
+    while (!ready.empty()) {
+        order.push_back(ready.top());
+        ready.pop();
+        for (int reader : readers[static_cast<size_t>(order.back())])
+            if (--waiting[static_cast<size_t>(reader)] == 0)
+                ready.push(reader);
+    }
+    for (int i = 0; i < nodes.size(); i++)
+        if (waiting[static_cast<size_t>(i)] != 0)
+            throw Error("node " + in_quotes(name_of(nodes[i], i)) + " depends on its own output");
+    return order;
+}
+
+Shape read_shape(const onnx::TensorShapeProto &stored)
+{
+    constexpr int max_rank = 64;
+    if (stored.dim_size() > max_rank)
+        throw Error("it has " + std::to_string(stored.dim_size()) + " dimensions; at most " + std::to_string(max_rank) +
+                    " are supported");
+    Shape shape;
+    for (const auto &dimension : stored.dim())
+        shape.push_back(dimension.has_dim_value() ? std::max<int64_t>(dimension.dim_value(), -1) : -1);
+    return shape;
+}
+
+/// Type and shape of an input. Those of a subgraph may lack both.
+Value read_input(const onnx::ValueInfoProto &stored, bool may_lack_type)
+{
+    Value value;
+    value.name = stored.name();
+    if (!stored.has_type() && may_lack_type)
+        return value;
+    if (!stored.type().has_tensor_type())
+        throw Error("it is not a tensor; only tensors are supported");
+    const auto &tensor = stored.type().tensor_type();
+    value.type = type_from_onnx(tensor.elem_type());
+    if (tensor.has_shape())
+        value.shape = read_shape(tensor.shape());
+    return value;
+}
+
+template <class Infos> void add_declared_ranks(const Infos &infos, Scope &scope)
+{
+    for (const auto &info : infos)
+        if (info.type().tensor_type().has_shape())
+            scope.declared_ranks[info.name()] = static_cast<size_t>(info.type().tensor_type().shape().dim_size());
+}
+
+/// Files older than IR version 2 do not say the type.
+onnx::AttributeProto::AttributeType type_of_attribute(const onnx::AttributeProto &attribute)
+{
+    using A = onnx::AttributeProto;
+    if (attribute.type() != A::UNDEFINED)
+        return attribute.type();
+    const std::pair<bool, A::AttributeType> present[] = {
+        {attribute.has_f(), A::FLOAT},        {attribute.has_i(), A::INT},
+        {attribute.has_s(), A::STRING},       {attribute.has_t(), A::TENSOR},
+        {attribute.has_g(), A::GRAPH},        {attribute.floats_size() > 0, A::FLOATS},
+        {attribute.ints_size() > 0, A::INTS}, {attribute.strings_size() > 0, A::STRINGS},
+    };
+    for (const auto &[is_present, type] : present)
+        if (is_present)
+            return type;
+    return A::UNDEFINED;
+}
+
+std::string joined(const google::protobuf::RepeatedPtrField<std::string> &texts)
+{
+    std::string result;
+    for (int i = 0; i < texts.size(); i++)
+        result += (i ? "," : "") + texts[i];
+    return result;
+}
+
+/// Attributes that name an element type, as number in ONNX and as text in ops.
+bool names_type(const std::string &attribute)
+{
+    return attribute == "to" || attribute == "dtype" || attribute == "output_dtype";
+}
+
+/// Everything that one model file says, on its way into a graph.
+class OnnxReader {
+  public:
+    OnnxReader(const onnx::ModelProto &model, const std::filesystem::path &folder) : model_(model), tensors_(folder) {}
+
+    Graph read();
+
+  private:
+    void add_functions();
+    void add_metadata(Graph &) const;
+    void read_interface(const onnx::GraphProto &, Scope &);
+    void read_nodes(const Nodes &, Scope &);
+    void read_node(const onnx::NodeProto &, const std::string &name, Scope &);
+    void inline_function(const Function &, const onnx::NodeProto &, OnnxNode &call, Scope &);
+    void read_attributes(const onnx::NodeProto &, OnnxNode &, Scope &);
+    std::optional<Attribute> read_attribute(const onnx::AttributeProto &);
+    void read_subgraphs(const std::vector<const onnx::AttributeProto *> &, OnnxNode &, Scope &);
+    std::vector<ValueId> find_inputs(const onnx::NodeProto &, Scope &);
+    std::vector<ValueId> make_outputs(const onnx::NodeProto &, Scope &);
+    std::vector<ValueId> find_outputs(const onnx::GraphProto &, Scope &);
+    int64_t opset_of(const std::string &domain, const Scope &) const;
+    void charge(const onnx::NodeProto &, const Scope &);
+
+    const onnx::ModelProto &model_;
+    OnnxTensors tensors_;
+    Opsets opsets_;
+    std::map<std::pair<std::string, std::string>, Function> functions_; ///< by domain and name
+    uint64_t growth_bytes_ = 0;
+};
+
+/// The attribute that is meant, which may be one of the call of the function. Nothing when the call lacks it.
+const onnx::AttributeProto *resolve(const onnx::AttributeProto &attribute, const Scope &scope)
+{
+    if (attribute.ref_attr_name().empty())
+        return &attribute;
+    if (!scope.parameters)
+        throw Error("attribute " + attribute.name() + " refers to a function's attribute outside of a function");
+    const auto given = scope.parameters->find(attribute.ref_attr_name());
+    return given == scope.parameters->end() ? nullptr : given->second;
+}
+
+std::optional<Attribute> OnnxReader::read_attribute(const onnx::AttributeProto &attribute)
+{
+    using A = onnx::AttributeProto;
+    switch (type_of_attribute(attribute)) {
+    case A::FLOAT: return attribute.f();
+    case A::INT: return attribute.i();
+    case A::STRING: return attribute.s();
+    case A::TENSOR: return tensors_.read(attribute.t());
+    case A::FLOATS: return std::vector<float>(attribute.floats().begin(), attribute.floats().end());
+    case A::INTS: return std::vector<int64_t>(attribute.ints().begin(), attribute.ints().end());
+    case A::STRINGS: return joined(attribute.strings());
+    default: throw Error("it is neither a number, a text, a tensor nor a graph");
+    }
+}
+
+void OnnxReader::read_attributes(const onnx::NodeProto &stored, OnnxNode &node, Scope &scope)
+{
+    std::vector<const onnx::AttributeProto *> subgraphs;
+    for (const auto &attribute : stored.attribute()) {
+        const auto *meant = resolve(attribute, scope);
+        if (!meant)
+            continue;
+        if (type_of_attribute(*meant) == onnx::AttributeProto::GRAPH) {
+            if (meant != &attribute)
+                throw Error("attribute " + attribute.name() +
+                            " is a graph that is handed to a function, which is not "
+                            "supported; inline the function before exporting");
+            subgraphs.push_back(meant);
+            continue;
+        }
+        in_context("attribute " + attribute.name(), [&] {
+            auto value = read_attribute(*meant);
+            if (const auto *number = std::get_if<int64_t>(&*value); number && names_type(attribute.name())) {
+                if (*number == onnx::TensorProto::UNDEFINED)
+                    return;
+                value = std::string(to_string(type_from_onnx(static_cast<int>(std::clamp<int64_t>(*number, -1, 999)))));
+            }
+            node.attributes.set(attribute.name(), std::move(*value));
+        });
+    }
+    if (!subgraphs.empty())
+        read_subgraphs(subgraphs, node, scope);
+}
+
+/// Every value of the enclosing graph that one of the subgraphs reads becomes one more input of the node and of each
+/// of the subgraphs, in the same order.
+void OnnxReader::read_subgraphs(const std::vector<const onnx::AttributeProto *> &attributes, OnnxNode &node,
+                                Scope &outer)
+{
+    if (outer.depth >= max_depth)
+        throw Error("subgraphs and functions lie in each other more than " + std::to_string(max_depth) + " deep");
+    std::vector<std::shared_ptr<Graph>> graphs;
+    std::vector<std::unordered_map<ValueId, ValueId>> stand_ins;
+    std::vector<ValueId> captured;
+    std::unordered_set<ValueId> known;
+    for (const auto *attribute : attributes)
+        in_context(attribute->name(), [&] {
+            auto graph = std::make_shared<Graph>();
+            graph->name = attribute->g().name();
+            Scope scope{
+                *graph,         &outer, outer.opsets, outer.parameters, node.name + "/" + attribute->name() + "/",
+                outer.depth + 1};
+            read_interface(attribute->g(), scope);
+            const size_t wanted = node.type == "If" ? 1 : graph->inputs.size();
+            if (node.inputs.size() > wanted)
+                throw Error("it takes " + std::to_string(wanted) + " inputs, but the node has " +
+                            std::to_string(node.inputs.size()));
+            node.inputs.resize(wanted, no_value);
+            read_nodes(attribute->g().node(), scope);
+            graph->outputs = find_outputs(attribute->g(), scope);
+            for (const auto &[outside, inside] : scope.captured)
+                if (known.insert(outside).second)
+                    captured.push_back(outside);
+            stand_ins.emplace_back(scope.captured.begin(), scope.captured.end());
+            graphs.push_back(std::move(graph));
+        });
+    for (size_t i = 0; i < graphs.size(); i++) {
+        for (ValueId outside : captured) {
+            const auto found = stand_ins[i].find(outside);
+            graphs[i]->inputs.push_back(found == stand_ins[i].end() ? graphs[i]->add_value(outer.graph.values[outside])
+                                                                    : found->second);
+        }
+        in_context(attributes[i]->name(), [&] {
+            graphs[i]->tidy();
+            graphs[i]->verify();
+        });
+        node.attributes.set(attributes[i]->name(), std::shared_ptr<const Graph>(graphs[i]));
+    }
+    node.inputs.insert(node.inputs.end(), captured.begin(), captured.end());
+    node.captured = captured.size();
+}
+
+std::vector<ValueId> OnnxReader::find_inputs(const onnx::NodeProto &stored, Scope &scope)
+{
+    std::vector<ValueId> inputs;
+    for (const std::string &name : stored.input()) {
+        const auto id = name.empty() ? no_value : find_value(scope, name);
+        if (!id)
+            throw Error("its input " + in_quotes(name) + " is made by no node, initializer or input of the graph");
+        inputs.push_back(*id);
+    }
+    while (!inputs.empty() && inputs.back() == no_value)
+        inputs.pop_back();
+    return inputs;
+}
+
+std::vector<ValueId> OnnxReader::make_outputs(const onnx::NodeProto &stored, Scope &scope)
+{
+    std::vector<ValueId> outputs;
+    for (const std::string &name : stored.output()) {
+        if (name.empty()) {
+            outputs.push_back(no_value);
+            continue;
+        }
+        const auto result = scope.results.find(name);
+        Value value;
+        value.name = scope.prefix + name;
+        const ValueId id = result == scope.results.end() ? scope.graph.add_value(std::move(value)) : result->second;
+        if (const auto rank = scope.declared_ranks.find(name); rank != scope.declared_ranks.end())
+            scope.ranks[id] = rank->second;
+        outputs.push_back(id);
+    }
+    while (!outputs.empty() && outputs.back() == no_value)
+        outputs.pop_back();
+    return outputs;
+}
+
+int64_t OnnxReader::opset_of(const std::string &domain, const Scope &scope) const
+{
+    if (const auto found = scope.opsets->find(domain); found != scope.opsets->end())
+        return found->second;
+    if (domain.empty())
+        throw Error("the model does not say which version of the standard operators it uses; export it again");
+    return 1;
+}
+
+/// Keeps models small that would grow without bound when their functions are inlined.
+void OnnxReader::charge(const onnx::NodeProto &stored, const Scope &scope)
+{
+    growth_bytes_ += scope.prefix.size() * (1 + static_cast<size_t>(stored.output_size()));
+    if (scope.parameters)
+        growth_bytes_ += sizeof(onnx::NodeProto) + stored.ByteSizeLong();
+    if (growth_bytes_ > max_growth_bytes)
+        throw Error("the model grows too much when its functions are inlined; inline them before exporting");
+}
+
+void OnnxReader::read_node(const onnx::NodeProto &stored, const std::string &name, Scope &scope)
+{
+    OnnxNode node(scope.graph, scope.ranks);
+    node.name = name;
+    node.domain = normal_domain(stored.domain());
+    node.type = stored.op_type();
+    node.inputs = find_inputs(stored, scope);
+    node.outputs = make_outputs(stored, scope);
+    if (!node.outputs.empty()) {
+        const auto function = functions_.find({node.domain, node.type});
+        if (function != functions_.end()) {
+            inline_function(function->second, stored, node, scope);
+        } else {
+            node.opset = opset_of(node.domain, scope);
+            read_attributes(stored, node, scope);
+            translate(node);
+        }
+    }
+    for (int i = 0; i < static_cast<int>(node.outputs.size()); i++)
+        if (node.outputs[static_cast<size_t>(i)] != no_value)
+            scope.names[stored.output(i)] = node.outputs[static_cast<size_t>(i)];
+}
+
+void OnnxReader::read_nodes(const Nodes &nodes, Scope &scope)
+{
+    for (int i : runnable_order(nodes, scope)) {
+        charge(nodes[i], scope);
+        const std::string name = scope.prefix + name_of(nodes[i], i);
+        in_context("node " + in_quotes(name), [&] { read_node(nodes[i], name, scope); });
+    }
+}
+
+void OnnxReader::inline_function(const Function &function, const onnx::NodeProto &stored, OnnxNode &call, Scope &outer)
+{
+    const auto &body = *function.body;
+    if (outer.depth >= max_depth)
+        throw Error("function " + in_quotes(body.name()) + " calls itself, or functions lie in each other more than " +
+                    std::to_string(max_depth) + " deep");
+    if (static_cast<int>(call.inputs.size()) > body.input_size() ||
+        static_cast<int>(call.outputs.size()) > body.output_size())
+        throw Error("function " + in_quotes(body.name()) + " has " + std::to_string(body.input_size()) +
+                    " inputs and " + std::to_string(body.output_size()) + " outputs, fewer than its caller wants");
+    Parameters parameters;
+    for (const auto &attribute : function.defaults)
+        parameters[attribute.name()] = &attribute;
+    for (const auto &attribute : stored.attribute())
+        if (const auto *meant = resolve(attribute, outer))
+            parameters[attribute.name()] = meant;
+
+    Scope scope{call.graph, nullptr, &function.opsets, &parameters, call.name + "/", outer.depth + 1};
+    for (int i = 0; i < body.input_size(); i++)
+        scope.names[body.input(i)] = call.optional_input(static_cast<size_t>(i));
+    for (size_t i = 0; i < call.outputs.size(); i++)
+        if (call.wants(i))
+            scope.results.emplace(body.output(static_cast<int>(i)), call.outputs[i]);
+    read_nodes(body.node(), scope);
+    for (size_t i = 0; i < call.outputs.size(); i++) {
+        if (!call.wants(i))
+            continue;
+        const std::string &name = body.output(static_cast<int>(i));
+        const auto made = find_value(scope, name);
+        if (!made || *made == no_value)
+            throw Error("function " + in_quotes(body.name()) + " does not make its output " + in_quotes(name));
+        if (*made != call.outputs[i])
+            call.add("Identity", {*made}, {call.outputs[i]});
+    }
+}
+
+/// Inputs and initializers. An input that has an initializer is a constant.
+void OnnxReader::read_interface(const onnx::GraphProto &stored, Scope &scope)
+{
+    if (stored.sparse_initializer_size() > 0)
+        throw Error("sparse initializers are not supported; export the weights dense");
+    for (const auto &initializer : stored.initializer())
+        in_context("initializer " + in_quotes(initializer.name()), [&] {
+            if (scope.names.count(initializer.name()))
+                throw Error("another one has the same name");
+            scope.names[initializer.name()] = scope.graph.add_constant(initializer.name(), tensors_.read(initializer));
+        });
+    std::unordered_set<std::string> seen;
+    for (const auto &input : stored.input())
+        in_context("input " + in_quotes(input.name()), [&] {
+            if (!seen.insert(input.name()).second)
+                throw Error("another one has the same name");
+            if (scope.names.count(input.name()))
+                return;
+            const ValueId id = scope.graph.add_value(read_input(input, scope.outer != nullptr));
+            scope.graph.inputs.push_back(id);
+            scope.names[input.name()] = id;
+        });
+    add_declared_ranks(stored.value_info(), scope);
+    add_declared_ranks(stored.output(), scope);
+}
+
+std::vector<ValueId> OnnxReader::find_outputs(const onnx::GraphProto &stored, Scope &scope)
+{
+    std::vector<ValueId> outputs;
+    for (const auto &output : stored.output()) {
+        const auto id = find_value(scope, output.name());
+        if (!id || *id == no_value)
+            throw Error("its output " + in_quotes(output.name()) + " is made by no node, initializer or input");
+        outputs.push_back(*id);
+    }
+    return outputs;
+}
+
+void OnnxReader::add_functions()
+{
+    for (const auto &stored : model_.functions()) {
+        Function function{&stored, read_defaults(stored), read_opsets(stored.opset_import())};
+        if (function.opsets.empty())
+            function.opsets = opsets_;
+        if (!functions_.emplace(std::pair(normal_domain(stored.domain()), stored.name()), std::move(function)).second)
+            throw Error("function " + in_quotes(stored.name()) + " exists twice");
+    }
+}
+
+void OnnxReader::add_metadata(Graph &graph) const
+{
+    for (const auto &entry : model_.metadata_props())
+        graph.metadata[entry.key()] = entry.value();
+    const std::pair<const char *, const std::string &> facts[] = {
+        {"onnx.producer_name", model_.producer_name()},
+        {"onnx.producer_version", model_.producer_version()},
+        {"onnx.domain", model_.domain()},
+        {"onnx.doc_string", model_.doc_string()},
+    };
+    for (const auto &[key, value] : facts)
+        if (!value.empty())
+            graph.metadata[key] = value;
+    graph.metadata["onnx.ir_version"] = std::to_string(model_.ir_version());
+    for (const auto &[domain, version] : opsets_)
+        graph.metadata["onnx.opset" + (domain.empty() ? "" : "." + domain)] =
+            std::to_string(version) +
+            (domain.empty() && version > newest_opset ? ", read as " + std::to_string(newest_opset) : "");
+}
+
+Graph OnnxReader::read()
+{
+    if (!model_.has_graph())
+        throw Error("this is not an ONNX model, or it is damaged: it has no graph");
+    opsets_ = read_opsets(model_.opset_import());
+    if (opsets_.empty() && model_.ir_version() < 3)
+        opsets_[""] = 1;
+    add_functions();
+    Graph graph;
+    graph.name = model_.graph().name();
+    Scope scope{graph, nullptr, &opsets_};
+    read_interface(model_.graph(), scope);
+    read_nodes(model_.graph().node(), scope);
+    graph.outputs = in_context("graph " + in_quotes(graph.name), [&] { return find_outputs(model_.graph(), scope); });
+    if (graph.outputs.empty())
+        throw Error("the model has no outputs");
+    add_metadata(graph);
+    graph.tidy();
+    graph.verify();
+    return graph;
+}
+
+} // namespace
+
+Graph read_onnx(std::span<const std::byte> bytes, const std::filesystem::path &folder)
+{
+    if (bytes.size() > INT_MAX)
+        throw Error("the model has more than 2 GiB; save its weights as external data");
+    onnx::ModelProto model;
+    if (!model.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
+        throw Error("this is not an ONNX model, or it is truncated or damaged; export it again");
+    return OnnxReader(model, folder).read();
+}
+
+} // namespace leat
