@@ -23,26 +23,49 @@ bool small_enough(const Graph &graph, const Node &node)
     return true;
 }
 
-/// Op Shape (and Size) of a value whose shape is known needs no elements.
+/// Stands for a value of which only type and shape are read.
+Tensor stand_in(const Value &value, const Shape &shape)
+{
+    return Tensor::view(value.type, shape, nullptr);
+}
+
+void fold_with(Graph &graph, const Node &node, std::span<const Tensor> inputs)
+{
+    Tensor result;
+    RunContext context(node, inputs, {&result, 1});
+    run_reference(context, {});
+    Value &value = graph.values[node.outputs[0]];
+    value.shape = result.shape();
+    value.constant = std::move(result);
+}
+
+/// Shape and Size need no elements, only a shape that is known.
 bool fold_shape(Graph &graph, const Node &node)
 {
     if (node.op->name != "Shape" && node.op->name != "Size")
         return false;
-    const auto &shape = graph.values[node.inputs[0]].shape;
-    if (!shape || !is_static(*shape))
+    const Value &value = graph.values[node.inputs[0]];
+    if (!value.shape || !is_static(*value.shape))
         return false;
-    Tensor stand_in = Tensor::view(graph.values[node.inputs[0]].type, *shape, nullptr);
-    Tensor result;
-    RunContext context(node, {&stand_in, 1}, {&result, 1});
-    node.op->reference(context);
-    graph.values[node.outputs[0]].constant = result;
-    graph.values[node.outputs[0]].shape = result.shape();
+    fold_with(graph, node, {{stand_in(value, *value.shape)}});
+    return true;
+}
+
+/// CastLike needs no elements of the second input, only a type that is known.
+bool fold_cast_like(Graph &graph, const Node &node)
+{
+    if (node.op->name != "CastLike" || !graph.is_constant(node.inputs[0]))
+        return false;
+    const Value &like = graph.values[node.inputs[1]];
+    if (like.type == Type::undefined)
+        return false;
+    fold_with(graph, node, {{graph.values[node.inputs[0]].constant, stand_in(like, {0})}});
     return true;
 }
 
 void fold(Graph &graph, const Node &node)
 {
-    if (fold_shape(graph, node) || !node.op->reference)
+    if (!node.op->reference || fold_shape(graph, node) || fold_cast_like(graph, node))
         return;
     std::vector<Tensor> inputs, operands;
     for (ValueId id : node.inputs) {
