@@ -25,22 +25,6 @@ Tensor tensor_of(const Node &node, const Image &image)
     return tensor;
 }
 
-void run_node(const Node &node, std::vector<Tensor> &values)
-{
-    auto value = [&](ValueId id) { return id == no_value ? Tensor() : values[id]; };
-    std::vector<Tensor> inputs, operands, outputs(node.outputs.size());
-    for (ValueId id : node.inputs)
-        inputs.push_back(value(id));
-    for (const PostOp &post : node.post_ops)
-        if (post.input != no_value)
-            operands.push_back(value(post.input));
-    RunContext context(node, inputs, outputs);
-    run_reference(context, operands);
-    for (size_t i = 0; i < outputs.size(); i++)
-        if (node.outputs[i] != no_value)
-            values[node.outputs[i]] = std::move(outputs[i]);
-}
-
 class RefModel final : public CompiledModel {
   public:
     explicit RefModel(Graph graph)
@@ -113,12 +97,10 @@ void run_by_reference(const Graph &graph, Job &job)
     for (ValueId id : graph.outputs)
         waiting[id]++;
     for (const Node &node : graph.nodes) {
-        in_context(describe(node), [&] {
-            if (node.op->name == "ImageToTensor")
-                values[node.outputs[0]] = tensor_of(node, *images[node.inputs[0]]);
-            else
-                run_node(node, values);
-        });
+        if (node.op->name == "ImageToTensor")
+            in_context(describe(node), [&] { values[node.outputs[0]] = tensor_of(node, *images[node.inputs[0]]); });
+        else
+            run_node(node, values);
         for (ValueId id : Graph::reads(node))
             if (--waiting[id] == 0)
                 values[id] = Tensor();

@@ -125,6 +125,23 @@ void run_reference(RunContext &context, std::span<const Tensor> operands)
     }
 }
 
+void run_node(const Node &node, std::span<Tensor> values)
+{
+    auto value = [&](ValueId id) { return id == no_value ? Tensor() : values[id]; };
+    std::vector<Tensor> inputs, operands, outputs(node.outputs.size());
+    for (ValueId id : node.inputs)
+        inputs.push_back(value(id));
+    for (const PostOp &post : node.post_ops)
+        if (post.input != no_value)
+            operands.push_back(value(post.input));
+    RunContext context(node, inputs, outputs);
+    in_context("node \"" + node.name + "\" (" + std::string(node.op->name) + ")",
+               [&] { run_reference(context, operands); });
+    for (size_t i = 0; i < outputs.size(); i++)
+        if (node.outputs[i] != no_value)
+            values[node.outputs[i]] = std::move(outputs[i]);
+}
+
 Shape broadcast(const Shape &a, const Shape &b)
 {
     const size_t rank = std::max(a.size(), b.size());

@@ -74,6 +74,10 @@ std::span<const Op *const> all_ops();
 /// Runs the reference kernel and then the post-ops. `operands` are those of the binary post-ops, in order.
 void run_reference(RunContext &, std::span<const Tensor> operands);
 
+/// Runs a node on the values of its graph, all by reference, and stores its outputs among them. Throws Error that names
+/// the node.
+void run_node(const Node &, std::span<Tensor> values);
+
 /// The shape that numpy-style broadcasting of both gives; -1 spreads. Throws Error when they do not fit.
 Shape broadcast(const Shape &, const Shape &);
 /// Axis in [-rank, rank) to [0, rank). Throws Error that names the axis.
