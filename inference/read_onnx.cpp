@@ -603,7 +603,7 @@ Graph OnnxReader::read()
     read_nodes(model_.graph().node(), scope);
     graph.outputs = in_context("graph " + in_quotes(graph.name), [&] { return find_outputs(model_.graph(), scope); });
     if (graph.outputs.empty())
-        throw Error("the model has no outputs");
+        throw Error("the model has no outputs; mark the tensors that it shall give as outputs of the graph");
     add_metadata(graph);
     graph.tidy();
     graph.verify();

@@ -7,10 +7,8 @@
 
 #include <cstring>
 
-namespace leat
-{
-namespace
-{
+namespace leat {
+namespace {
 
 using namespace std::string_literals;
 
