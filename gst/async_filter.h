@@ -1,0 +1,94 @@
+#pragma once
+#include "gst/ordered_queue.h"
+
+#include <gst/gst.h>
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+
+namespace leat {
+
+struct UnrefMiniObject {
+    void operator()(GstMiniObject *object) const { gst_mini_object_unref(object); }
+};
+
+/// A serialized query that waits in the queue for its turn. Its maker stays with it until it is answered or withdrawn.
+struct PendingQuery {
+    GstQuery *query;
+    bool answered = false, result = false; ///< changed under the queue's lock
+};
+
+/// One buffer, serialized event or serialized query on its way from the sink pad to the source pad.
+struct AsyncItem {
+    std::unique_ptr<GstMiniObject, UnrefMiniObject> object; ///< buffer or event; nothing for a query
+    std::shared_ptr<PendingQuery> query;
+    std::shared_ptr<void> work; ///< what a subclass keeps beside a buffer
+    uint64_t segment = 0;       ///< counts the stream starts and segments that entered before it
+
+    bool is_buffer() const { return object && GST_IS_BUFFER(object.get()); }
+    bool is_event() const { return object && GST_IS_EVENT(object.get()); }
+    /// A gap stands for data, so it takes a place too.
+    bool counts() const { return is_buffer() || (is_event() && GST_EVENT_TYPE(object.get()) == GST_EVENT_GAP); }
+};
+
+using AsyncQueue = OrderedQueue<AsyncItem>;
+
+struct AsyncFilterState;
+
+} // namespace leat
+
+/// Base of the elements that work on several buffers at once: "sink" and "src" pads, one ordered queue between them.
+///
+/// The sink pad's thread puts a buffer into the queue, lets the subclass start work on it, and waits while as many
+/// buffers as depth() says are inside: that is the only back-pressure. A task on the source pad takes the oldest buffer
+/// whose work has ended, lets the subclass finish it, and pushes it with no lock held. Serialized events and queries
+/// travel in the same queue, so they keep their place. What downstream answers goes back to upstream with the next
+/// buffers.
+struct LeatAsyncFilter {
+    GstElement parent;
+    GstPad *sinkpad, *srcpad;
+    leat::AsyncFilterState *state;
+};
+
+struct LeatAsyncFilterClass {
+    GstElementClass parent_class;
+    /// READY to PAUSED, before the pads run: gets ready. FALSE after posting an error. Optional.
+    gboolean (*open)(LeatAsyncFilter *);
+    /// READY to NULL: lets go of what open() got. Optional.
+    void (*close)(LeatAsyncFilter *);
+    /// Buffers that may be inside at once, at least 1. Constant between open() and the next open().
+    guint (*depth)(LeatAsyncFilter *);
+    /// Called on the sink pad's thread, before the buffers with these caps. FALSE refuses the caps. Optional.
+    gboolean (*set_caps)(LeatAsyncFilter *, GstCaps *);
+    /// Called on the sink pad's thread: starts work on the buffer, with hold() for each piece of work and release()
+    /// when it ends, on any thread. Faults are kept in `item.work` for finish().
+    void (*start)(LeatAsyncFilter *, leat::AsyncQueue::Entry &);
+    /// Called on the source pad's thread, in stream order, once all work on the buffer has ended: takes the buffer
+    /// out of the item, attaches results and returns it in *buffer. Posts an error before it returns GST_FLOW_ERROR.
+    GstFlowReturn (*finish)(LeatAsyncFilter *, leat::AsyncItem &, GstBuffer **buffer);
+};
+
+GType leat_async_filter_get_type();
+#define LEAT_TYPE_ASYNC_FILTER (leat_async_filter_get_type())
+#define LEAT_ASYNC_FILTER(object) (reinterpret_cast<LeatAsyncFilter *>(object))
+#define LEAT_ASYNC_FILTER_CLASS(klass) (reinterpret_cast<LeatAsyncFilterClass *>(klass))
+#define LEAT_ASYNC_FILTER_GET_CLASS(object)                                                                            \
+    (G_TYPE_INSTANCE_GET_CLASS((object), LEAT_TYPE_ASYNC_FILTER, LeatAsyncFilterClass))
+
+namespace leat {
+
+/// For start(): one more piece of work on that buffer.
+void hold(LeatAsyncFilter *, AsyncQueue::Entry &);
+/// That piece of work has ended. Any thread.
+void release(LeatAsyncFilter *, AsyncQueue::Entry &);
+
+/// What went through since the element last went to PAUSED.
+struct AsyncCounts {
+    uint64_t frames_in = 0, frames_out = 0;
+    GstClockTime latency_p50 = 0, latency_p95 = 0, latency_p99 = 0; ///< from entering to ready to leave; recent buffers
+    GstClockTime reported_latency = 0;                              ///< what the LATENCY query adds
+};
+AsyncCounts counts(LeatAsyncFilter *);
+
+} // namespace leat

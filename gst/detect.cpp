@@ -1,0 +1,81 @@
+#include "gst/model_filter.h"
+
+#include "preprocess/geometry.h"
+
+#include <algorithm>
+
+// leatdetect: finds objects and adds a region of interest for each.
+
+using LeatDetect = LeatModelFilter;
+using LeatDetectClass = LeatModelFilterClass;
+G_DEFINE_TYPE(LeatDetect, leat_detect, LEAT_TYPE_MODEL_FILTER)
+
+namespace leat {
+namespace {
+
+/// The rectangle around the mapped corners, clipped to the frame; empty when nothing of it lies inside.
+Region box_in_frame(const Object &object, const RegionResults &results)
+{
+    const Point corners[] = {
+        to_frame(results.to_frame, {object.x1, object.y1}), to_frame(results.to_frame, {object.x2, object.y1}),
+        to_frame(results.to_frame, {object.x1, object.y2}), to_frame(results.to_frame, {object.x2, object.y2})};
+    const auto [left, right] = std::minmax({corners[0].x, corners[1].x, corners[2].x, corners[3].x});
+    const auto [top, bottom] = std::minmax({corners[0].y, corners[1].y, corners[2].y, corners[3].y});
+    const float width = static_cast<float>(results.frame_width), height = static_cast<float>(results.frame_height);
+    const float x = std::clamp(left, 0.f, width), y = std::clamp(top, 0.f, height);
+    return {x, y, std::clamp(right, 0.f, width) - x, std::clamp(bottom, 0.f, height) - y};
+}
+
+void attach_objects(GstBuffer *buffer, const RegionResults &results)
+{
+    const ImageModel &model = results.model;
+    const Results decoded =
+        model.decoder->decode(model.facts, model.spec, decode_options(results.settings), results.outputs);
+    for (const Object &object : decoded.objects) {
+        FoundObject found;
+        found.box = box_in_frame(object, results);
+        if (!(found.box.width > 0 && found.box.height > 0))
+            continue;
+        found.confidence = object.score;
+        found.label_id = object.label_id;
+        found.label = model.label(object.label_id);
+        found.parent_id = results.region.id;
+        for (const Object::Keypoint &point : object.keypoints) {
+            const Point mapped = to_frame(results.to_frame, {point.x, point.y});
+            found.keypoints.push_back({mapped.x, mapped.y, point.score});
+        }
+        add_object(buffer, results.frame_width, results.frame_height, results.model_name, found);
+    }
+}
+
+std::vector<Property<ModelSettings>> properties()
+{
+    using M = ModelSettings;
+    auto rows = decoder_properties();
+    rows.push_back(region_property(InferenceRegion::full_frame));
+    rows.push_back(number(&M::iou_threshold, "iou-threshold", "IoU threshold",
+                          "Of two boxes that overlap by more than this (intersection over union) the one with less "
+                          "confidence is left out; -1: as customary for the model's family",
+                          -1, 1, while_playing));
+    rows.push_back(integer(&M::max_objects, "max-objects", "Max objects",
+                           "Most objects in each region, those with the highest confidence; 0: no limit", 0, 100000,
+                           while_playing));
+    return rows;
+}
+
+} // namespace
+} // namespace leat
+
+static void leat_detect_init(LeatDetect *) {}
+
+static void leat_detect_class_init(LeatDetectClass *klass)
+{
+    leat_model_filter_class_add_properties(klass, leat::properties());
+    klass->task = [] { return std::optional(leat::Task::detect); };
+    klass->attach = leat::attach_objects;
+    gst_element_class_set_static_metadata(
+        GST_ELEMENT_CLASS(klass), "Leat object detector", "Filter/Analyzer/Video",
+        "Finds objects in each frame with a neural network and adds a region of interest (label, box, confidence) for "
+        "each. Set the property model to a model file; everything else follows from it",
+        "The Leat developers");
+}

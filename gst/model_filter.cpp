@@ -1,0 +1,621 @@
+#include "model_filter.h"
+
+#include "gst/durations.h"
+#include "gst/errors.h"
+
+#include <leat/error.h>
+
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <deque>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+namespace leat {
+namespace {
+
+GST_DEBUG_CATEGORY_STATIC(debug_category);
+#define GST_CAT_DEFAULT debug_category
+
+std::string trimmed(const std::string &text)
+{
+    const char *blank = " \t\r\n";
+    const size_t first = text.find_first_not_of(blank);
+    return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(blank) - first + 1);
+}
+
+/// One or three numbers. Throws Error that says what is wrong.
+std::vector<float> numbers(const std::string &text)
+{
+    std::vector<float> result;
+    for (const std::string &item : split_list(text)) {
+        float value = 0;
+        const char *end = item.data() + item.size();
+        const auto parsed = std::from_chars(item.data(), end, value);
+        if (parsed.ec != std::errc() || parsed.ptr != end)
+            throw Error("\"" + item + "\" is not a number");
+        result.push_back(value);
+    }
+    if (!result.empty() && result.size() != 1 && result.size() != 3)
+        throw Error("\"" + text + "\" has " + std::to_string(result.size()) + " numbers, want 1 or 3");
+    return result;
+}
+
+std::string check_numbers(const char *property, const std::string &text)
+{
+    try {
+        numbers(text);
+        return "";
+    } catch (const Error &error) {
+        return std::string("property ") + property + ": " + error.what() + "; give one number or three, such as " +
+               property + "=123.675,116.28,103.53";
+    }
+}
+
+std::string check_mean(const std::string &text)
+{
+    return check_numbers("mean", text);
+}
+
+std::string check_scale(const std::string &text)
+{
+    const std::string fault = check_numbers("scale", text);
+    if (!fault.empty())
+        return fault;
+    const auto given = numbers(text);
+    return std::count(given.begin(), given.end(), 0.f) ? "property scale: pixels cannot be divided by 0" : "";
+}
+
+std::vector<std::string> lines_of(const std::string &path)
+{
+    std::ifstream file(path);
+    std::vector<std::string> lines;
+    std::string line;
+    while (std::getline(file, line))
+        lines.push_back(trimmed(line));
+    while (!lines.empty() && lines.back().empty())
+        lines.pop_back();
+    if (lines.empty())
+        throw Error("property labels-file: \"" + path +
+                    "\" cannot be read or is empty; want a text with one label a line");
+    return lines;
+}
+
+std::vector<std::string> labels_of(const ModelSettings &settings)
+{
+    if (!settings.labels.empty() && !settings.labels_file.empty())
+        throw Error("the properties labels and labels-file are both set; want one of them");
+    return settings.labels_file.empty() ? split_list(settings.labels) : lines_of(settings.labels_file);
+}
+
+std::optional<ColourOrder> order_of(InputColor color)
+{
+    switch (color) {
+    case InputColor::rgb: return ColourOrder::rgb;
+    case InputColor::bgr: return ColourOrder::bgr;
+    case InputColor::gray: return ColourOrder::gray;
+    case InputColor::automatic: break;
+    }
+    return {};
+}
+
+std::optional<ResizeMode> resize_of(ResizeChoice choice)
+{
+    switch (choice) {
+    case ResizeChoice::stretch: return ResizeMode::stretch;
+    case ResizeChoice::letterbox: return ResizeMode::letterbox;
+    case ResizeChoice::letterbox_corner: return ResizeMode::letterbox_corner;
+    case ResizeChoice::automatic: break;
+    }
+    return {};
+}
+
+ImageModelOptions model_options(const ModelSettings &settings)
+{
+    ImageModelOptions options;
+    options.device = settings.device;
+    options.compile.performance_hint = settings.performance_hint;
+    options.compile.num_requests = settings.nireq;
+    options.compile.num_streams = settings.num_streams;
+    options.compile.num_threads = settings.num_threads;
+    options.decoder = settings.decoder;
+    options.order = order_of(settings.input_color);
+    options.mean = numbers(settings.mean);
+    options.scale = numbers(settings.scale);
+    options.resize = resize_of(settings.resize_mode);
+    options.labels = labels_of(settings);
+    return options;
+}
+
+uint64_t next_stream()
+{
+    static std::atomic<uint64_t> streams{0};
+    return ++streams;
+}
+
+/// A frame at work: one job for each region that the model sees.
+struct FrameWork {
+    int width = 0, height = 0;
+    std::deque<Job> jobs;          // a deque: jobs must not move
+    std::vector<int> regions;      // for each job the index in regions_of_interest(); -1: the whole frame
+    std::vector<Affine> to_frames; // for each job
+    std::exception_ptr error;      // the frame could not be given to the model
+};
+
+} // namespace
+
+struct ModelFilterState {
+    const uint64_t stream = next_stream();
+
+    std::mutex mutex; // guards what follows
+    std::shared_ptr<const ImageModel> model;
+    std::string model_name;
+    guint depth = 1;
+    uint64_t inferred = 0, skipped = 0, jobs = 0;
+    int in_flight = 0, most_in_flight = 0;
+    Durations queued, inference;
+
+    // Sink pad's thread alone.
+    GstVideoInfo info{};
+    uint64_t frames_since_start = 0;
+};
+
+namespace {
+
+ModelFilterState &state_of(LeatAsyncFilter *filter)
+{
+    return *LEAT_MODEL_FILTER(filter)->state;
+}
+
+std::shared_ptr<const ImageModel> model_of(ModelFilterState &state)
+{
+    std::lock_guard lock(state.mutex);
+    return state.model;
+}
+
+std::shared_ptr<const ImageModel> open_model(LeatModelFilter *self, const ModelSettings &settings)
+{
+    return open_image_model(settings.model, LEAT_MODEL_FILTER_GET_CLASS(self)->task(), model_options(settings));
+}
+
+/// "" or the sentence why the properties together make no sense.
+std::string property_faults(const ModelSettings &settings)
+{
+    if (settings.model.empty())
+        return "property model is not set; want the path of a model file (.onnx)";
+    if (settings.inference_region == InferenceRegion::full_frame && !settings.object_class.empty())
+        return "property object-class chooses among regions, but inference-region is full-frame; set "
+               "inference-region=roi-list";
+    return "";
+}
+
+gboolean refuse(LeatModelFilter *self, Fault fault, const std::string &sentence)
+{
+    post_error(GST_ELEMENT(self), fault, sentence);
+    return FALSE;
+}
+
+gboolean open(LeatAsyncFilter *filter)
+{
+    LeatModelFilter *self = LEAT_MODEL_FILTER(filter);
+    ModelFilterState &state = *self->state;
+    const auto settings = self->settings->now();
+    const std::string refused = self->settings->faults();
+    if (!refused.empty())
+        return refuse(self, Fault::property, refused);
+    const std::string faults = property_faults(*settings);
+    if (!faults.empty())
+        return refuse(self, Fault::property, faults);
+    std::error_code ignored;
+    if (!std::filesystem::exists(settings->model, ignored))
+        return refuse(self, Fault::not_found,
+                      "model \"" + settings->model + "\" does not exist; check the property model");
+    std::shared_ptr<const ImageModel> model;
+    try {
+        model = open_model(self, *settings);
+    } catch (...) {
+        return refuse(self, Fault::open, sentence_of(std::current_exception()));
+    }
+    GST_INFO_OBJECT(self, "decoder: %s", model->decoder_reason.c_str());
+    for (const Setting &setting : model->compiled->settings())
+        GST_INFO_OBJECT(self, "%s = %s: %s", setting.name.c_str(), setting.value.c_str(), setting.reason.c_str());
+    state.frames_since_start = 0;
+    std::lock_guard lock(state.mutex);
+    state.model_name = std::filesystem::path(settings->model).stem().string();
+    state.depth = static_cast<guint>(settings->nireq ? settings->nireq : std::max(1, model->compiled->depth()));
+    state.inferred = state.skipped = state.jobs = 0;
+    state.most_in_flight = 0;
+    state.queued.clear();
+    state.inference.clear();
+    // The old one goes after the new one came, so that what both share need not be made again.
+    std::swap(state.model, model);
+    return TRUE;
+}
+
+void close(LeatAsyncFilter *filter)
+{
+    std::shared_ptr<const ImageModel> last;
+    ModelFilterState &state = state_of(filter);
+    std::lock_guard lock(state.mutex);
+    std::swap(state.model, last);
+}
+
+guint depth(LeatAsyncFilter *filter)
+{
+    std::lock_guard lock(state_of(filter).mutex);
+    return state_of(filter).depth;
+}
+
+gboolean set_caps(LeatAsyncFilter *filter, GstCaps *caps)
+{
+    return gst_video_info_from_caps(&state_of(filter).info, caps);
+}
+
+struct ChosenRegion {
+    int index;
+    Region rectangle;
+};
+
+std::vector<ChosenRegion> choose_regions(GstBuffer *buffer, const ModelSettings &settings, int width, int height)
+{
+    if (settings.inference_region == InferenceRegion::full_frame)
+        return {{-1, {0, 0, static_cast<float>(width), static_cast<float>(height)}}};
+    const auto wanted = split_list(settings.object_class);
+    const auto found = regions_of_interest(buffer, width, height);
+    std::vector<ChosenRegion> chosen;
+    for (size_t i = 0; i < found.size(); i++)
+        if (wanted.empty() || std::find(wanted.begin(), wanted.end(), found[i].label) != wanted.end())
+            chosen.push_back({static_cast<int>(i), found[i].rectangle});
+    return chosen;
+}
+
+void fill(FrameWork &work, const Image &frame, const std::vector<ChosenRegion> &regions, const ImageModel &model)
+{
+    for (const ChosenRegion &region : regions) {
+        Job &job = work.jobs.emplace_back();
+        job.images.push_back(with_region(frame, model.spec, region.rectangle));
+        job.inputs = model.constants;
+        work.regions.push_back(region.index);
+        work.to_frames.push_back(job.images.front().to_frame);
+    }
+}
+
+void submit(LeatAsyncFilter *filter, AsyncQueue::Entry &entry, FrameWork &work, CompiledModel &compiled)
+{
+    ModelFilterState &state = state_of(filter);
+    {
+        std::lock_guard lock(state.mutex);
+        state.inferred++;
+        state.in_flight++;
+        state.most_in_flight = std::max(state.most_in_flight, state.in_flight);
+    }
+    for (Job &job : work.jobs) {
+        hold(filter, entry);
+        job.stream = state.stream;
+        job.done = [filter, &entry](Job &) { release(filter, entry); };
+        compiled.submit(job);
+    }
+}
+
+void start(LeatAsyncFilter *filter, AsyncQueue::Entry &entry)
+{
+    ModelFilterState &state = state_of(filter);
+    const auto settings = LEAT_MODEL_FILTER(filter)->settings->now();
+    if (state.frames_since_start++ % static_cast<uint64_t>(settings->inference_interval)) {
+        std::lock_guard lock(state.mutex);
+        state.skipped++;
+        return;
+    }
+    auto work = std::make_shared<FrameWork>();
+    entry.item.work = work;
+    const auto model = model_of(state);
+    try {
+        if (settings->inference_region == InferenceRegion::roi_list)
+            entry.item.object.reset(
+                GST_MINI_OBJECT_CAST(adopt_analytics(GST_BUFFER_CAST(entry.item.object.release()))));
+        GstBuffer *buffer = GST_BUFFER_CAST(entry.item.object.get());
+        work->width = GST_VIDEO_INFO_WIDTH(&state.info);
+        work->height = GST_VIDEO_INFO_HEIGHT(&state.info);
+        const auto regions = choose_regions(buffer, *settings, work->width, work->height);
+        if (!regions.empty())
+            fill(*work, image_of(buffer, state.info), regions, *model);
+    } catch (...) {
+        work->error = std::current_exception();
+        work->jobs.clear();
+    }
+    submit(filter, entry, *work, *model->compiled);
+}
+
+void count(ModelFilterState &state, const FrameWork &work)
+{
+    std::lock_guard lock(state.mutex);
+    state.in_flight--;
+    state.jobs += work.jobs.size();
+    for (const Job &job : work.jobs) {
+        state.queued.add(job.started - job.submitted);
+        state.inference.add(job.finished - job.started);
+    }
+}
+
+void attach(LeatModelFilter *self, GstBuffer *buffer, const FrameWork &work)
+{
+    const auto settings = self->settings->now();
+    const auto model = model_of(*self->state);
+    const auto found = regions_of_interest(buffer, work.width, work.height);
+    const RegionOfInterest whole{nullptr, 0, "",
+                                 Region{0, 0, static_cast<float>(work.width), static_cast<float>(work.height)}};
+    for (size_t i = 0; i < work.jobs.size(); i++) {
+        if (work.jobs[i].error)
+            std::rethrow_exception(work.jobs[i].error);
+        const RegionOfInterest &region = work.regions[i] < 0 ? whole : found.at(static_cast<size_t>(work.regions[i]));
+        LEAT_MODEL_FILTER_GET_CLASS(self)->attach(buffer,
+                                                  {*model, *settings, self->state->model_name, region,
+                                                   work.to_frames[i], work.width, work.height, work.jobs[i].outputs});
+    }
+}
+
+GstFlowReturn finish(LeatAsyncFilter *filter, AsyncItem &item, GstBuffer **out)
+{
+    GstBuffer *buffer = GST_BUFFER_CAST(item.object.release());
+    const auto work = std::static_pointer_cast<FrameWork>(item.work);
+    if (work) {
+        count(state_of(filter), *work);
+        for (Job &job : work->jobs)
+            job.images.clear(); // they keep the buffer mapped and not writable
+        try {
+            if (work->error)
+                std::rethrow_exception(work->error);
+            if (!work->jobs.empty()) {
+                buffer = gst_buffer_make_writable(buffer);
+                attach(LEAT_MODEL_FILTER(filter), buffer, *work);
+            }
+        } catch (...) {
+            gst_buffer_unref(buffer);
+            post_error(GST_ELEMENT(filter), Fault::frame, sentence_of(std::current_exception()));
+            return GST_FLOW_ERROR;
+        }
+    }
+    *out = buffer;
+    return GST_FLOW_OK;
+}
+
+double milliseconds(GstClockTime time)
+{
+    return static_cast<double>(time) / GST_MSECOND;
+}
+
+double milliseconds(Durations::Duration duration)
+{
+    return std::chrono::duration<double, std::milli>(duration).count();
+}
+
+void set_percentiles(GstStructure *stats, const std::string &name, const Durations &durations)
+{
+    for (const int percent : {50, 95, 99})
+        gst_structure_set(stats, (name + "-p" + std::to_string(percent) + "-ms").c_str(), G_TYPE_DOUBLE,
+                          milliseconds(durations.percentile(percent)), nullptr);
+}
+
+/// Every decision about the model with its reason: "value (reason)" under the setting's name.
+GstStructure *settings_structure(const ImageModel &model)
+{
+    GstStructure *settings = gst_structure_new_empty("settings");
+    for (const Setting &setting : model.compiled->settings())
+        gst_structure_set(settings, setting.name.c_str(), G_TYPE_STRING,
+                          (setting.value + " (" + setting.reason + ")").c_str(), nullptr);
+    return settings;
+}
+
+GstStructure *stats(LeatModelFilter *self)
+{
+    const AsyncCounts passed = counts(LEAT_ASYNC_FILTER(self));
+    ModelFilterState &state = *self->state;
+    std::lock_guard lock(state.mutex);
+    GstStructure *stats = gst_structure_new(
+        "stats", "frames-in", G_TYPE_UINT64, passed.frames_in, "frames-out", G_TYPE_UINT64, passed.frames_out,
+        "inferred", G_TYPE_UINT64, state.inferred, "skipped", G_TYPE_UINT64, state.skipped, "jobs", G_TYPE_UINT64,
+        state.jobs, "depth", G_TYPE_UINT, state.depth, "most-in-flight", G_TYPE_INT, state.most_in_flight,
+        "latency-p50-ms", G_TYPE_DOUBLE, milliseconds(passed.latency_p50), "latency-p95-ms", G_TYPE_DOUBLE,
+        milliseconds(passed.latency_p95), "latency-p99-ms", G_TYPE_DOUBLE, milliseconds(passed.latency_p99),
+        "reported-latency-ms", G_TYPE_DOUBLE, milliseconds(passed.reported_latency), nullptr);
+    set_percentiles(stats, "queue", state.queued);
+    set_percentiles(stats, "inference", state.inference);
+    if (!state.model)
+        return stats;
+    gst_structure_set(stats, "device", G_TYPE_STRING, self->settings->now()->device.c_str(), "decoder", G_TYPE_STRING,
+                      state.model->decoder ? std::string(state.model->decoder->name).c_str() : "none", "decoder-reason",
+                      G_TYPE_STRING, state.model->decoder_reason.c_str(), nullptr);
+    GstStructure *settings = settings_structure(*state.model);
+    gst_structure_set(stats, "settings", GST_TYPE_STRUCTURE, settings, nullptr);
+    gst_structure_free(settings);
+    return stats;
+}
+
+const GEnumValue hint_values[] = {
+    {int(PerformanceHint::latency), "Each frame as soon as possible: all cores work on one job", "latency"},
+    {int(PerformanceHint::throughput), "As many frames a second as possible: jobs run side by side", "throughput"},
+    {0, nullptr, nullptr},
+};
+const GEnumValue color_values[] = {
+    {int(InputColor::automatic), "As the decoder's family of models expects it", "auto"},
+    {int(InputColor::rgb), "Red, green, blue", "rgb"},
+    {int(InputColor::bgr), "Blue, green, red", "bgr"},
+    {int(InputColor::gray), "One channel of luma", "gray"},
+    {0, nullptr, nullptr},
+};
+const GEnumValue resize_values[] = {
+    {int(ResizeChoice::automatic), "As the decoder's family of models expects it", "auto"},
+    {int(ResizeChoice::stretch), "Each axis scaled on its own", "stretch"},
+    {int(ResizeChoice::letterbox), "Aspect ratio kept, picture in the middle, rest padded", "letterbox"},
+    {int(ResizeChoice::letterbox_corner), "Aspect ratio kept, picture at the top left, rest padded",
+     "letterbox-corner"},
+    {0, nullptr, nullptr},
+};
+const GEnumValue region_values[] = {
+    {int(InferenceRegion::full_frame), "The whole frame", "full-frame"},
+    {int(InferenceRegion::roi_list), "Each region that an element upstream has found", "roi-list"},
+    {0, nullptr, nullptr},
+};
+
+using M = ModelSettings;
+
+std::vector<Property<M>> common_properties()
+{
+    return {
+        text(&M::model, "model", "Model", "Path of the model file (.onnx)", before_start),
+        text(&M::device, "device", "Device", "What runs the model: CPU, REF (slow, exact)", before_start),
+        choice(&M::performance_hint, "performance-hint", "Performance hint",
+               "What to optimise for; decides streams and requests unless they are set",
+               enumeration("LeatPerformanceHint", hint_values), M{}.performance_hint, before_start),
+        integer(&M::nireq, "nireq", "Number of inference requests",
+                "Frames that may be inside the element at once; upstream waits beyond that. 1 works on one frame at a "
+                "time; 0 takes as many as the device needs",
+                0, 1024, before_start),
+        integer(&M::num_streams, "num-streams", "Number of streams",
+                "Jobs that the CPU runs side by side; 0 follows performance-hint", 0, 1024, before_start),
+        integer(&M::num_threads, "num-threads", "Number of threads", "Cores that the CPU's streams share; 0: all", 0,
+                4096, before_start),
+        integer(&M::inference_interval, "inference-interval", "Inference interval",
+                "Run the model on every n-th frame, beginning with the first; the others pass as they are", 1, 1000000,
+                while_playing),
+        text(&M::object_class, "object-class", "Object class",
+             "With inference-region=roi-list: labels of the regions to look at, separated by commas; not set: all",
+             while_playing),
+        choice(&M::input_color, "input-color", "Input color", "Order of the model's input channels",
+               enumeration("LeatInputColor", color_values), M{}.input_color, before_start),
+        text(&M::mean, "mean", "Mean",
+             "Taken from each pixel value (0 to 255), before scale: one number or three in the order of input-color, "
+             "such as 123.675,116.28,103.53; not set: as the decoder's family expects it",
+             before_start, check_mean),
+        text(&M::scale, "scale", "Scale",
+             "Divides each pixel value, after mean: one number or three, such as 255; not set: as the decoder's "
+             "family expects it",
+             before_start, check_scale),
+        choice(&M::resize_mode, "resize-mode", "Resize mode", "How the frame or region fills the model's input",
+               enumeration("LeatResizeMode", resize_values), M{}.resize_mode, before_start),
+    };
+}
+
+} // namespace
+
+std::vector<std::string> split_list(const std::string &list)
+{
+    std::vector<std::string> items;
+    for (size_t begin = 0; begin <= list.size();) {
+        const size_t comma = std::min(list.find(',', begin), list.size());
+        if (std::string item = trimmed(list.substr(begin, comma - begin)); !item.empty())
+            items.push_back(std::move(item));
+        begin = comma + 1;
+    }
+    return items;
+}
+
+DecodeOptions decode_options(const ModelSettings &settings)
+{
+    DecodeOptions options;
+    options.threshold = static_cast<float>(settings.threshold);
+    options.iou_threshold = static_cast<float>(settings.iou_threshold);
+    options.max_objects = settings.max_objects;
+    return options;
+}
+
+Property<ModelSettings> region_property(InferenceRegion otherwise)
+{
+    return choice(&M::inference_region, "inference-region", "Inference region", "What the model looks at in each frame",
+                  enumeration("LeatInferenceRegion", region_values), otherwise, while_playing);
+}
+
+std::vector<Property<ModelSettings>> decoder_properties()
+{
+    std::string known;
+    for (const Decoder *row : decoders())
+        known += (known.empty() ? "" : ", ") + std::string(row->name);
+    return {
+        text(&M::decoder, "decoder", "Decoder",
+             g_intern_string(("How to read the model's outputs, when the file alone does not tell: " + known).c_str()),
+             before_start),
+        text(&M::labels, "labels", "Labels",
+             "Names of the classes in the model's order, separated by commas; not set: those in the model file or "
+             "customary for its family",
+             before_start),
+        text(&M::labels_file, "labels-file", "Labels file", "Text file with one class name a line, instead of labels",
+             before_start),
+        number(&M::threshold, "threshold", "Threshold",
+               "Results with less confidence are left out; -1: as customary for the model's family", -1, 1,
+               while_playing),
+    };
+}
+
+} // namespace leat
+
+G_DEFINE_ABSTRACT_TYPE(LeatModelFilter, leat_model_filter, LEAT_TYPE_ASYNC_FILTER)
+
+namespace {
+
+/// `stats` is made when asked for; everything else lives in the settings.
+void get_property_or_stats(GObject *object, guint id, GValue *value, GParamSpec *spec)
+{
+    if (g_param_spec_get_qdata(spec, leat::property_quark()))
+        leat::get_property<LeatModelFilter>(object, id, value, spec);
+    else
+        g_value_take_boxed(value, leat::stats(LEAT_MODEL_FILTER(object)));
+}
+
+void finalize(GObject *object)
+{
+    LeatModelFilter *self = LEAT_MODEL_FILTER(object);
+    delete self->state;
+    delete self->settings;
+    G_OBJECT_CLASS(leat_model_filter_parent_class)->finalize(object);
+}
+
+} // namespace
+
+void leat_model_filter_class_add_properties(LeatModelFilterClass *klass,
+                                            std::vector<leat::Property<leat::ModelSettings>> rows)
+{
+    GObjectClass *object_class = G_OBJECT_CLASS(klass);
+    object_class->set_property = leat::set_property<LeatModelFilter>;
+    object_class->get_property = get_property_or_stats;
+    leat::install_properties(object_class, std::move(rows));
+}
+
+static void leat_model_filter_init(LeatModelFilter *self)
+{
+    self->settings = new leat::Settings<leat::ModelSettings>;
+    self->state = new leat::ModelFilterState;
+}
+
+static void leat_model_filter_class_init(LeatModelFilterClass *klass)
+{
+    GST_DEBUG_CATEGORY_INIT(leat::debug_category, "leatmodel", 0, "Leat's elements that run models");
+    GObjectClass *object_class = G_OBJECT_CLASS(klass);
+    object_class->finalize = finalize;
+    auto rows = leat::common_properties();
+    const guint stats_id = static_cast<guint>(rows.size()) + 1;
+    leat_model_filter_class_add_properties(klass, std::move(rows));
+    g_object_class_install_property(
+        object_class, stats_id,
+        g_param_spec_boxed("stats", "Statistics",
+                           "Frames in, out, inferred and skipped; latency, time in the device's queue and inference "
+                           "time in milliseconds (median, 95th and 99th percentile of the last 512); device, decoder "
+                           "and every setting with the reason for it",
+                           GST_TYPE_STRUCTURE, GParamFlags(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
+    LeatAsyncFilterClass *filter_class = LEAT_ASYNC_FILTER_CLASS(klass);
+    filter_class->open = leat::open;
+    filter_class->close = leat::close;
+    filter_class->depth = leat::depth;
+    filter_class->set_caps = leat::set_caps;
+    filter_class->start = leat::start;
+    filter_class->finish = leat::finish;
+    static GstStaticPadTemplate sink =
+        GST_STATIC_PAD_TEMPLATE("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS(LEAT_FRAME_CAPS));
+    static GstStaticPadTemplate src =
+        GST_STATIC_PAD_TEMPLATE("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS(LEAT_FRAME_CAPS));
+    gst_element_class_add_static_pad_template(GST_ELEMENT_CLASS(klass), &sink);
+    gst_element_class_add_static_pad_template(GST_ELEMENT_CLASS(klass), &src);
+    gst_type_mark_as_plugin_api(LEAT_TYPE_ASYNC_FILTER, GstPluginAPIFlags(0));
+    gst_type_mark_as_plugin_api(LEAT_TYPE_MODEL_FILTER, GstPluginAPIFlags(0));
+}

@@ -1,0 +1,80 @@
+#pragma once
+#include "gst/async_filter.h"
+#include "gst/frame.h"
+#include "gst/meta.h"
+#include "gst/properties.h"
+
+#include "devices/image_model.h"
+
+#include <optional>
+#include <string>
+
+namespace leat {
+
+enum class InputColor { automatic, rgb, bgr, gray };
+enum class ResizeChoice { automatic, stretch, letterbox, letterbox_corner };
+enum class InferenceRegion { full_frame, roi_list };
+
+/// What a user sets on an element that runs a model.
+struct ModelSettings {
+    std::string model, device = "CPU", decoder;
+    std::string labels, labels_file, object_class;
+    std::string mean, scale;
+    InputColor input_color = InputColor::automatic;
+    ResizeChoice resize_mode = ResizeChoice::automatic;
+    InferenceRegion inference_region = InferenceRegion::full_frame;
+    PerformanceHint performance_hint = PerformanceHint::throughput;
+    int nireq = 0, num_streams = 0, num_threads = 0;
+    int inference_interval = 1;
+    double threshold = -1, iou_threshold = -1;
+    int max_objects = 0;
+};
+
+/// What a model said of one region of a frame, for an element to attach.
+struct RegionResults {
+    const ImageModel &model;
+    const ModelSettings &settings;
+    const std::string &model_name; ///< file without folder and extension
+    const RegionOfInterest &region;
+    const Affine &to_frame; ///< tensor pixel -> frame pixel
+    int frame_width, frame_height;
+    std::span<const Tensor> outputs;
+};
+
+DecodeOptions decode_options(const ModelSettings &);
+/// "a,b,c" without blanks at the ends of the items.
+std::vector<std::string> split_list(const std::string &);
+
+struct ModelFilterState;
+
+/// The property inference-region, whose default differs from element to element; the element's init() sets it.
+Property<ModelSettings> region_property(InferenceRegion otherwise);
+/// Properties of the elements that decode what the model says.
+std::vector<Property<ModelSettings>> decoder_properties();
+
+} // namespace leat
+
+/// Base of the elements that run one model on frames or on regions of them: its properties, opening it, the jobs and
+/// the statistics. What the results mean is the element's own.
+struct LeatModelFilter {
+    LeatAsyncFilter parent;
+    leat::Settings<leat::ModelSettings> *settings;
+    leat::ModelFilterState *state;
+};
+
+struct LeatModelFilterClass {
+    LeatAsyncFilterClass parent_class;
+    std::optional<leat::Task> (*task)(); ///< what the model must be able to do; nothing: raw inference
+    /// Puts the results of one region on the writable buffer. Throws Error when the outputs cannot be read.
+    void (*attach)(GstBuffer *, const leat::RegionResults &);
+};
+
+/// For a subclass's class_init: adds its properties. GObject does not inherit the functions that set and get them.
+void leat_model_filter_class_add_properties(LeatModelFilterClass *, std::vector<leat::Property<leat::ModelSettings>>);
+
+GType leat_model_filter_get_type();
+#define LEAT_TYPE_MODEL_FILTER (leat_model_filter_get_type())
+#define LEAT_MODEL_FILTER(object) (reinterpret_cast<LeatModelFilter *>(object))
+#define LEAT_MODEL_FILTER_CLASS(klass) (reinterpret_cast<LeatModelFilterClass *>(klass))
+#define LEAT_MODEL_FILTER_GET_CLASS(object)                                                                            \
+    (G_TYPE_INSTANCE_GET_CLASS((object), LEAT_TYPE_MODEL_FILTER, LeatModelFilterClass))

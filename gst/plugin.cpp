@@ -1,0 +1,39 @@
+#include "gst/meta.h"
+
+#include <gst/gst.h>
+
+// The elements. To add one: its file with its GType, a line in each of the two lists below, a test in tests/elements.
+GType leat_classify_get_type();
+GType leat_detect_get_type();
+GType leat_infer_get_type();
+GType leat_meta_convert_get_type();
+GType leat_overlay_get_type();
+GType leat_publish_get_type();
+
+namespace {
+
+struct ElementRow {
+    const char *name;
+    GType (*type)();
+};
+
+constexpr ElementRow elements[] = {
+    {"leatclassify", leat_classify_get_type}, {"leatdetect", leat_detect_get_type},
+    {"leatinfer", leat_infer_get_type},       {"leatmetaconvert", leat_meta_convert_get_type},
+    {"leatoverlay", leat_overlay_get_type},   {"leatpublish", leat_publish_get_type},
+};
+
+gboolean plugin_init(GstPlugin *plugin)
+{
+    leat::register_metas();
+    for (const ElementRow &element : elements)
+        if (!gst_element_register(plugin, element.name, GST_RANK_NONE, element.type()))
+            return FALSE;
+    return TRUE;
+}
+
+} // namespace
+
+#define PACKAGE "leat"
+GST_PLUGIN_DEFINE(GST_VERSION_MAJOR, GST_VERSION_MINOR, leat, "Neural-network inference on video streams", plugin_init,
+                  LEAT_VERSION, "Apache 2.0", "Leat", "Unknown package origin")
