@@ -104,6 +104,9 @@ size_t find_image_input(const ModelFacts &);
 ImageSpec plain_preprocessing(const ModelFacts &);
 /// Labels in the file's metadata: `names` as Ultralytics writes them, `labels`, `classes`.
 std::vector<std::string> labels_in(const std::map<std::string, std::string> &metadata);
+/// Labels of a text file, one a line in the order of their ids; blanks around them are dropped. Throws Error that names
+/// the file when it cannot be read or holds none.
+std::vector<std::string> read_labels(const std::string &path);
 
 /// Greedy non-maximum suppression by score, within each class unless `across_classes`. Order of the result: by score,
 /// best first.

@@ -2,6 +2,7 @@
 
 #include <cctype>
 #include <charconv>
+#include <fstream>
 
 namespace leat {
 
@@ -121,6 +122,19 @@ std::vector<std::string> labels_in(const std::map<std::string, std::string> &met
         if (auto labels = parse_labels(metadata_value(facts, key)); !labels.empty())
             return labels;
     return {};
+}
+
+std::vector<std::string> read_labels(const std::string &path)
+{
+    std::ifstream file(path);
+    std::vector<std::string> labels;
+    for (std::string line; labels.size() < most_labels && std::getline(file, line);)
+        labels.emplace_back(trimmed(line));
+    while (!labels.empty() && labels.back().empty())
+        labels.pop_back();
+    if (labels.empty())
+        throw Error("labels file \"" + path + "\" cannot be read or is empty; want a text with one label a line");
+    return labels;
 }
 
 const std::vector<std::string> &coco_labels()

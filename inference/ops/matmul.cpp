@@ -60,18 +60,18 @@ Product product_of(const Shape &a, const Shape &b)
     return p;
 }
 
-std::optional<Shape> product_shape(const ShapeContext &context)
+std::optional<Shape> product_shape(const ShapeContext &context, size_t a, size_t b)
 {
-    if (!context.shape(0) || !context.shape(1))
+    if (!context.shape(a) || !context.shape(b))
         return {};
-    return product_of(*context.shape(0), *context.shape(1)).shape;
+    return product_of(*context.shape(a), *context.shape(b)).shape;
 }
 
 void matmul_rule(ShapeContext &context)
 {
     want_type(context, 0, TypeSet::number);
     want_same_type(context, 0, 1);
-    context.output(0, context.type(0), product_shape(context));
+    context.output(0, context.type(0), product_shape(context, 0, 1));
 }
 
 Shape times(Shape strides, int64_t by)
@@ -116,18 +116,24 @@ void matmul_integer_rule(ShapeContext &context)
     want_type(context, 1, TypeSet::integer);
     want_same_type(context, 0, 2);
     want_same_type(context, 1, 3);
-    context.output(0, Type::s32, product_shape(context));
+    context.output(0, Type::s32, product_shape(context, 0, 1));
 }
 
-/// Subtracts the zero point, which broadcasts; `of_rows`: a vector of them holds one for each row.
-Tensor centred(const RunContext &context, size_t input, bool of_rows)
+/// A vector with one element for each row as a column, so that it broadcasts; others as they are.
+Tensor as_column(const Tensor &of_rows)
+{
+    return of_rows.rank() == 1 && of_rows.count() > 1 ? of_rows.reshaped({of_rows.dim(0), 1}) : of_rows;
+}
+
+/// The input minus its zero point, which broadcasts; `of_rows`: a vector of them holds one for each row.
+Tensor centred(const RunContext &context, size_t input, size_t zero_point, bool of_rows)
 {
     Tensor x = context.inputs[input].converted(Type::s32);
-    if (!context.has(input + 2))
+    if (!context.has(zero_point))
         return x;
-    Tensor zero = context.inputs[input + 2].converted(Type::s32);
-    if (of_rows && zero.rank() == 1 && zero.count() > 1)
-        zero = zero.reshaped({zero.dim(0), 1});
+    Tensor zero = context.inputs[zero_point].converted(Type::s32);
+    if (of_rows)
+        zero = as_column(zero);
     if (broadcast(x.shape(), zero.shape()) != x.shape())
         throw Error("the zero point " + to_string(zero.shape()) + " does not broadcast into " + to_string(x.shape()));
     Tensor result(Type::s32, x.shape());
@@ -145,8 +151,45 @@ Tensor centred(const RunContext &context, size_t input, bool of_rows)
 void matmul_integer(RunContext &context)
 {
     const Product p = product_of(context.inputs[0].shape(), context.inputs[1].shape());
-    multiply_batches<int32_t>(centred(context, 0, true), centred(context, 1, false),
+    multiply_batches<int32_t>(centred(context, 0, 2, true), centred(context, 1, 3, false),
                               context.output(0, Type::s32, p.shape), p);
+}
+
+// QLinearMatMul
+
+void qlinear_matmul_rule(ShapeContext &context)
+{
+    for (size_t i : {0u, 3u, 7u})
+        want_type(context, i, TypeSet::integer);
+    for (size_t i : {1u, 4u, 6u})
+        want_type(context, i, TypeSet::floating);
+    context.output(0, context.type(7), product_shape(context, 0, 3));
+}
+
+Tensor calculated(std::string_view name, const Tensor &a, const Tensor &b = {})
+{
+    Node node;
+    node.op = &op(name);
+    node.outputs = {0};
+    const std::array<Tensor, 2> inputs{a, b};
+    Tensor result;
+    RunContext context(node, std::span(inputs).first(b ? 2 : 1), {&result, 1});
+    node.op->reference(context);
+    return result;
+}
+
+void qlinear_matmul(RunContext &context)
+{
+    auto number = [&](size_t input) { return context.inputs[input].converted(Type::f32); };
+    const Product p = product_of(context.inputs[0].shape(), context.inputs[3].shape());
+    Tensor sums(Type::s32, p.shape);
+    multiply_batches<int32_t>(centred(context, 0, 2, true), centred(context, 3, 5, false), sums, p);
+    const Tensor factors = calculated("Div", calculated("Mul", as_column(number(1)), number(4)), as_column(number(6)));
+    const Tensor rounded = calculated("Round", calculated("Mul", sums.converted(Type::f32), factors));
+    const Tensor y = calculated("Add", rounded, as_column(number(7)));
+    if (y.shape() != p.shape)
+        throw Error("the scales and zero points do not broadcast into " + to_string(p.shape));
+    copy_to_output(context, 0, y.converted(context.inputs[7].type()));
 }
 
 // Gemm
@@ -423,6 +466,7 @@ constexpr Op rows[] = {
     {"Gemm", 2, 3, 1, gemm_rule, gemm},
     {"MatMul", 2, 2, 1, matmul_rule, matmul},
     {"MatMulInteger", 2, 4, 1, matmul_integer_rule, matmul_integer},
+    {"QLinearMatMul", 8, 8, 1, qlinear_matmul_rule, qlinear_matmul},
 };
 
 } // namespace

@@ -1,0 +1,101 @@
+#include "model_options.h"
+
+#include <leat/error.h>
+
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <CLI/Validators.hpp>
+
+#include <map>
+
+namespace leat {
+namespace {
+
+const std::map<std::string, PerformanceHint> hints{{"latency", PerformanceHint::latency},
+                                                   {"throughput", PerformanceHint::throughput}};
+const std::map<std::string, ColourOrder> orders{
+    {"rgb", ColourOrder::rgb}, {"bgr", ColourOrder::bgr}, {"gray", ColourOrder::gray}};
+const std::map<std::string, ResizeMode> resize_modes{{"stretch", ResizeMode::stretch},
+                                                     {"letterbox", ResizeMode::letterbox},
+                                                     {"letterbox-corner", ResizeMode::letterbox_corner}};
+const std::map<std::string, Task> tasks{{"detect", Task::detect}, {"classify", Task::classify}};
+
+/// An option whose words stand for the values of an enum.
+template <class Enum>
+void add_choice(CLI::App &app, const std::string &name, const std::map<std::string, Enum> &words,
+                const std::string &about, std::function<void(Enum)> choose)
+{
+    std::vector<std::string> names;
+    for (const auto &[word, value] : words)
+        names.push_back(word);
+    app.add_option_function<std::string>(
+           name, [&words, choose](const std::string &word) { choose(words.at(word)); }, about)
+        ->check(CLI::IsMember(names));
+}
+
+std::string reason_against(const ModelFacts &facts, Task task)
+{
+    try {
+        choose_decoder(facts, task);
+    } catch (const Error &error) {
+        return error.what();
+    }
+    return {};
+}
+
+} // namespace
+
+void add_compile_options(CLI::App &app, ModelOptions &options)
+{
+    add_choice<PerformanceHint>(app, "--performance-hint", hints, "What to optimise for",
+                                [&options](PerformanceHint hint) { options.compile.performance_hint = hint; });
+    app.add_option("--num-streams", options.compile.num_streams, "Jobs that run side by side; 0: decide for me")
+        ->check(CLI::NonNegativeNumber);
+    app.add_option("--num-threads", options.compile.num_threads, "Cores to use; 0: decide for me")
+        ->check(CLI::NonNegativeNumber);
+    app.add_option("--disable-pass", options.compile.disabled_passes, "Graph passes to leave out, for finding faults")
+        ->delimiter(',');
+}
+
+void add_picture_options(CLI::App &app, ModelOptions &options)
+{
+    ImageModelOptions &image = options.image;
+    app.add_option("--task", options.task, "What to read from the outputs, where more than one is possible")
+        ->check(CLI::IsMember({"detect", "classify"}));
+    app.add_option("--decoder", image.decoder, "Decoder of the outputs, where the file alone does not tell");
+    app.add_option("--labels-file", options.labels_file, "Text file with one class name a line");
+    add_choice<ColourOrder>(app, "--input-color", orders, "Channel order that the model wants",
+                            [&image](ColourOrder order) { image.order = order; });
+    app.add_option("--mean", image.mean, "1 or 3 numbers that are subtracted from the pixels")->delimiter(',');
+    app.add_option("--scale", image.scale, "1 or 3 numbers that the pixels are then divided by")->delimiter(',');
+    add_choice<ResizeMode>(app, "--resize-mode", resize_modes, "How a picture fills the model's input",
+                           [&image](ResizeMode mode) { image.resize = mode; });
+}
+
+ImageModelOptions image_options(const ModelOptions &options, const std::string &device)
+{
+    ImageModelOptions image = options.image;
+    image.device = device;
+    image.compile = options.compile;
+    if (!options.labels_file.empty())
+        image.labels = read_labels(options.labels_file);
+    return image;
+}
+
+Task task_of(const ModelOptions &options, const ModelFacts &facts)
+{
+    if (!options.task.empty())
+        return tasks.at(options.task);
+    for (const Decoder *row : decoders())
+        if (row->name == options.image.decoder)
+            return row->task;
+    const std::string not_detect = reason_against(facts, Task::detect),
+                      not_classify = reason_against(facts, Task::classify);
+    if (not_detect.empty() && not_classify.empty())
+        throw Error("the outputs can be read as objects and as classes: say --task detect or --task classify");
+    if (!not_detect.empty() && !not_classify.empty())
+        throw Error(not_detect + "; and " + not_classify);
+    return not_detect.empty() ? Task::detect : Task::classify;
+}
+
+} // namespace leat

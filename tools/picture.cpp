@@ -1,0 +1,127 @@
+#include "picture.h"
+
+#include "preprocess/colour.h"
+
+#include <leat/error.h>
+
+#include <gst/app/gstappsink.h>
+#include <gst/gst.h>
+#include <gst/video/video.h>
+
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+namespace leat {
+namespace {
+
+struct ObjectUnref {
+    void operator()(gpointer object) const { gst_object_unref(object); }
+};
+template <class T> using Ref = std::unique_ptr<T, ObjectUnref>;
+
+struct SampleUnref {
+    void operator()(GstSample *sample) const { gst_sample_unref(sample); }
+};
+using Sample = std::unique_ptr<GstSample, SampleUnref>;
+
+/// Stops the pipeline before it is freed.
+class Pipeline {
+  public:
+    explicit Pipeline(const std::string &path)
+    {
+        GError *error = nullptr;
+        GstElement *made =
+            gst_parse_launch("filesrc name=file ! decodebin ! videoflip video-direction=auto ! videoconvert ! "
+                             "appsink name=sink sync=false max-buffers=1 caps=video/x-raw,format=RGB",
+                             &error);
+        pipeline_.reset(made ? GST_ELEMENT(gst_object_ref_sink(made)) : nullptr);
+        if (error) {
+            const std::string message = error->message;
+            g_error_free(error);
+            throw Error("pictures cannot be decoded: " + message);
+        }
+        const Ref<GstElement> file(gst_bin_get_by_name(GST_BIN(pipeline_.get()), "file"));
+        g_object_set(file.get(), "location", path.c_str(), nullptr);
+        sink_.reset(gst_bin_get_by_name(GST_BIN(pipeline_.get()), "sink"));
+    }
+    ~Pipeline()
+    {
+        if (pipeline_)
+            gst_element_set_state(pipeline_.get(), GST_STATE_NULL);
+    }
+    Pipeline(const Pipeline &) = delete;
+    Pipeline &operator=(const Pipeline &) = delete;
+
+    Sample first_frame()
+    {
+        constexpr GstClockTime limit = 60 * GST_SECOND;
+        gst_element_set_state(pipeline_.get(), GST_STATE_PAUSED);
+        const GstStateChangeReturn reached = gst_element_get_state(pipeline_.get(), nullptr, nullptr, limit);
+        if (reached == GST_STATE_CHANGE_ASYNC)
+            throw Error("decoding took more than a minute");
+        Sample sample;
+        if (reached != GST_STATE_CHANGE_FAILURE)
+            sample.reset(gst_app_sink_try_pull_preroll(GST_APP_SINK(sink_.get()), 0));
+        if (!sample)
+            throw Error(reason());
+        return sample;
+    }
+
+  private:
+    std::string reason()
+    {
+        const Ref<GstBus> bus(gst_element_get_bus(pipeline_.get()));
+        GstMessage *message = gst_bus_pop_filtered(bus.get(), GST_MESSAGE_ERROR);
+        if (!message)
+            return "it holds no picture";
+        GError *error = nullptr;
+        gst_message_parse_error(message, &error, nullptr);
+        std::string text = error->message;
+        g_error_free(error);
+        gst_message_unref(message);
+        return text;
+    }
+
+    Ref<GstElement> pipeline_, sink_;
+};
+
+Image copy_of(GstSample *sample)
+{
+    GstVideoInfo info;
+    GstVideoFrame frame;
+    if (!gst_video_info_from_caps(&info, gst_sample_get_caps(sample)) ||
+        !gst_video_frame_map(&frame, &info, gst_sample_get_buffer(sample), GST_MAP_READ))
+        throw Error("its pixels cannot be read");
+    const auto *first = static_cast<const uint8_t *>(GST_VIDEO_FRAME_PLANE_DATA(&frame, 0));
+    const int stride = GST_VIDEO_FRAME_PLANE_STRIDE(&frame, 0);
+    const ptrdiff_t row_bytes = ptrdiff_t(3) * info.width;
+    auto pixels = std::make_shared<std::vector<uint8_t>>();
+    pixels->reserve(static_cast<size_t>(row_bytes * info.height));
+    for (int y = 0; y < info.height; y++)
+        pixels->insert(pixels->end(), first + ptrdiff_t(y) * stride, first + ptrdiff_t(y) * stride + row_bytes);
+    gst_video_frame_unmap(&frame);
+
+    Image image;
+    image.format = PixelFormat::rgb;
+    image.width = info.width;
+    image.height = info.height;
+    image.planes[0] = {pixels->data(), row_bytes};
+    image.colour = colour_matrix(PixelFormat::rgb, ColourStandard::bt601, ColourRange::full);
+    image.owner = std::move(pixels);
+    return image;
+}
+
+} // namespace
+
+Image read_picture(const std::string &path)
+{
+    return in_context("picture \"" + path + "\"", [&] {
+        if (!std::filesystem::is_regular_file(path))
+            throw Error("there is no such file");
+        gst_init(nullptr, nullptr);
+        return copy_of(Pipeline(path).first_frame().get());
+    });
+}
+
+} // namespace leat

@@ -1,0 +1,53 @@
+#include "run.h"
+
+#include "subcommand.h"
+
+#include <CLI/Validators.hpp>
+
+#include <memory>
+
+namespace leat {
+namespace {
+
+int run(const RunOptions &options)
+{
+    if (!options.pictures.empty() && (!options.inputs.empty() || !options.output_folder.empty()))
+        throw CLI::ValidationError("run", "pictures cannot be mixed with -i and -o, which are for raw tensors");
+    options.pictures.empty() ? run_tensors(options) : run_pictures(options);
+    return 0;
+}
+
+void add_decode_options(CLI::App &app, DecodeOptions &decode)
+{
+    app.add_option("--threshold", decode.threshold, "Least confidence; without it as customary for the model's family")
+        ->check(CLI::Range(0.0, 1.0));
+    app.add_option("--iou-threshold", decode.iou_threshold, "Overlap from which the weaker of two objects is left out")
+        ->check(CLI::Range(0.0, 1.0));
+    app.add_option("--max-objects", decode.max_objects, "Most objects of a picture; 0: all")
+        ->check(CLI::NonNegativeNumber);
+}
+
+} // namespace
+
+std::function<int()> add_run(CLI::App &app)
+{
+    auto options = std::make_shared<RunOptions>();
+    app.add_option("MODEL", options->model.path, "Model file (.onnx)")->required();
+    app.add_option("IMAGE", options->pictures, "Pictures; each gives a line of JSON with what was found in it");
+    app.add_option("-d,--device", options->device, "Device, as listed by `leat devices`")->capture_default_str();
+    app.add_option("-i,--input", options->inputs,
+                   "NAME=FILE.npy, once for each input; numbers are converted to the input's type")
+        ->take_all()
+        ->allow_extra_args(false);
+    app.add_option("-o,--output-folder", options->output_folder,
+                   "Where to write NAME.npy for each output; slashes in names become underscores");
+    app.add_option("--repeat", options->repeat, "Inferences to time")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    add_compile_options(app, options->model);
+    add_decode_options(app, options->decode);
+    add_picture_options(app, options->model);
+    return [options] { return run(*options); };
+}
+
+} // namespace leat

@@ -1,0 +1,137 @@
+#include "npy.h"
+#include "run.h"
+
+#include "inference/ports.h"
+
+#include <leat/core.h>
+#include <leat/request.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <iomanip>
+#include <iostream>
+#include <map>
+#include <set>
+
+namespace leat {
+namespace {
+
+std::string list_of(const std::vector<Port> &ports)
+{
+    std::string text;
+    for (const Port &port : ports)
+        text += (text.empty() ? "" : ", ") + to_string(port);
+    return text;
+}
+
+bool is_float(Type type)
+{
+    return type == Type::f32 || type == Type::f16 || type == Type::bf16 || type == Type::f64;
+}
+
+Tensor as_type(const Tensor &tensor, Type type)
+{
+    if (is_float(tensor.type()) && !is_float(type))
+        throw Error("the file holds " + std::string(to_string(tensor.type())) + ", but the input is " +
+                    std::string(to_string(type)) + ": integers are wanted");
+    return tensor.type() == type ? tensor : tensor.converted(type);
+}
+
+/// The tensors of the files named by `-i NAME=FILE.npy`, by input.
+std::map<std::string, Tensor> read_inputs(const std::vector<std::string> &arguments, const std::vector<Port> &ports)
+{
+    std::map<std::string, Tensor> tensors;
+    for (const std::string &argument : arguments) {
+        const size_t sign = argument.find('=');
+        if (sign == std::string::npos)
+            throw Error("-i " + argument + ": want NAME=FILE.npy; the inputs are " + list_of(ports));
+        const std::string name = argument.substr(0, sign), path = argument.substr(sign + 1);
+        const auto port = std::find_if(ports.begin(), ports.end(), [&](const Port &p) { return p.name == name; });
+        if (port == ports.end())
+            throw Error("the model has no input \"" + name + "\"; the inputs are " + list_of(ports));
+        Tensor tensor = read_npy(path);
+        tensors[name] = in_context("input \"" + name + "\"", [&] { return as_type(tensor, port->type); });
+    }
+    for (const Port &port : ports)
+        if (!tensors.count(port.name))
+            throw Error("the input " + to_string(port) + " has no tensor: pass -i " + port.name +
+                        "=FILE.npy, or pictures for a model that takes them");
+    return tensors;
+}
+
+/// With the sizes that the file leaves open taken from the tensors.
+Model fixed(const Model &model, const std::map<std::string, Tensor> &tensors)
+{
+    std::map<std::string, Shape> shapes;
+    for (const Port &port : model.inputs()) {
+        const Shape &shape = tensors.at(port.name).shape();
+        const bool fits = port.shape.size() == shape.size() &&
+                          std::equal(shape.begin(), shape.end(), port.shape.begin(),
+                                     [](int64_t have, int64_t want) { return want == -1 || want == have; });
+        if (!fits)
+            throw Error("a tensor of " + to_string(shape) + " does not fit the input " + to_string(port));
+        if (!is_static(port.shape))
+            shapes[port.name] = shape;
+    }
+    return shapes.empty() ? model : model.reshaped(shapes);
+}
+
+std::string file_name_of(std::string name)
+{
+    std::replace(name.begin(), name.end(), '/', '_');
+    return name + ".npy";
+}
+
+void write_outputs(InferRequest &request, const CompiledModel &model, const std::filesystem::path &folder)
+{
+    std::filesystem::create_directories(folder);
+    std::set<std::string> written;
+    for (const Port &port : model.outputs()) {
+        const std::string file = file_name_of(port.name);
+        if (!written.insert(file).second)
+            throw Error("two outputs would be written to \"" + file + "\"");
+        write_npy(folder / file, request.tensor(port.name));
+    }
+}
+
+double milliseconds_of(InferRequest &request)
+{
+    const auto start = std::chrono::steady_clock::now();
+    request.infer();
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
+void print_times(std::vector<double> times)
+{
+    std::sort(times.begin(), times.end());
+    std::cout << std::fixed << std::setprecision(2) << "time " << times[times.size() / 2] << " ms";
+    if (times.size() > 1)
+        std::cout << " median of " << times.size() << ", least " << times.front() << " ms, most " << times.back()
+                  << " ms";
+    std::cout << "\n";
+}
+
+} // namespace
+
+void run_tensors(const RunOptions &options)
+{
+    const Model read = Core::read_model(options.model.path);
+    const auto tensors = read_inputs(options.inputs, read.inputs());
+    const auto model = Core::compile_model(fixed(read, tensors), options.device, options.model.compile);
+    InferRequest request(model);
+    for (const auto &[name, tensor] : tensors)
+        request.set_tensor(name, tensor);
+    std::vector<double> times;
+    for (int i = 0; i < options.repeat; i++)
+        times.push_back(milliseconds_of(request));
+    if (!options.output_folder.empty())
+        write_outputs(request, *model, options.output_folder);
+    for (const Port &port : model->outputs()) {
+        const Tensor &tensor = request.tensor(port.name);
+        std::cout << port.name << " " << to_string(tensor.type()) << "[" << to_string(tensor.shape()) << "]\n";
+    }
+    print_times(std::move(times));
+}
+
+} // namespace leat
