@@ -97,6 +97,11 @@ struct Case {
     std::string name, device;
 };
 
+std::ostream &operator<<(std::ostream &stream, const Case &made)
+{
+    return stream << made.name << " on " << made.device;
+}
+
 std::vector<Case> all_cases()
 {
     std::vector<Case> cases;
