@@ -1,6 +1,7 @@
 #include "devices/reference.h"
 #include "inference/ops.h"
 #include "inference/passes.h"
+#include "tests/support/shared_data.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -21,7 +22,7 @@ struct Case {
     std::string before, after;
 };
 
-fs::path cases_folder() { return fs::path(std::getenv("LEAT_SOURCE_ROOT")) / "tests/graphs/cases"; }
+fs::path cases_folder() { return source_root() / "tests/graphs/cases"; }
 
 Case read_case(const fs::path &path)
 {
@@ -98,7 +99,7 @@ TEST_P(Passes, RewriteAsWrittenAndKeepTheMeaning)
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, Passes, testing::ValuesIn(case_names()), [](const auto &info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Cases, Passes, testing::ValuesIn(case_names()), [](const auto &which) { return which.param; });
 
 TEST(Passes, CanBeLeftOut)
 {
