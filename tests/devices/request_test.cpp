@@ -64,7 +64,8 @@ TEST(InferRequest, RefusesChangesWhileRunning)
 {
     InferRequest request(Core::compile_model(doubling_model(), "FAKE(latency_ms=200)"));
     request.start_async();
-    EXPECT_EQ(error_of([&] { request.start_async(); }), "cannot start while the request is running; wait() for it first");
+    EXPECT_EQ(error_of([&] { request.start_async(); }),
+              "cannot start while the request is running; wait() for it first");
     EXPECT_EQ(error_of([&] { request.set_tensor("x", Tensor(Type::f32, {4})); }),
               "cannot set a tensor while the request is running; wait() for it first");
     EXPECT_FALSE(request.wait_for(0ms));
@@ -76,7 +77,8 @@ TEST(InferRequest, NamesPortsInItsErrors)
 {
     InferRequest request(Core::compile_model(doubling_model(), "REF"));
     EXPECT_EQ(error_of([&] { request.tensor("z"); }), "the model has no port \"z\"; its ports are x f32[4], y f32[4]");
-    EXPECT_EQ(error_of([&] { request.set_tensor("x", Tensor(Type::u8, {4})); }), "a tensor u8[4] does not fit the port x f32[4]");
+    EXPECT_EQ(error_of([&] { request.set_tensor("x", Tensor(Type::u8, {4})); }),
+              "a tensor u8[4] does not fit the port x f32[4]");
     EXPECT_EQ(error_of([&] { request.set_image("x", {}); }), "the port x f32[4] takes a tensor, see set_tensor()");
 }
 
@@ -118,7 +120,8 @@ TEST(Core, NamesTheDevicesWhenThereIsNoSuchOne)
     EXPECT_EQ(error_of([] { Core::compile_model(doubling_model(), "REF(1)"); }),
               "device \"REF(1)\": this device takes no arguments, but got \"1\"");
     EXPECT_EQ(error_of([] { Core::compile_model(doubling_model(), "FAKE(speed=3)"); }),
-              "device \"FAKE(speed=3)\": device FAKE does not know \"speed=3\"; it knows latency_ms, jitter_ms, depth, fail_every and "
+              "device \"FAKE(speed=3)\": device FAKE does not know \"speed=3\"; it knows latency_ms, jitter_ms, depth, "
+              "fail_every and "
               "outputs=zeros|reference");
     EXPECT_EQ(error_of([] { Core::compile_model(doubling_model(), "FAKE(latency_ms=fast)"); }),
               "device \"FAKE(latency_ms=fast)\": device FAKE: latency_ms=fast is not a number of 0 or more");
@@ -135,7 +138,8 @@ TEST(Core, ReshapesAModel)
 TEST(Fake, RunsAsManyJobsSideBySideAsItsDepth)
 {
     for (int depth : {1, 2, 4}) {
-        const auto model = Core::compile_model(doubling_model(), "FAKE(latency_ms=10,jitter_ms=7,depth=" + std::to_string(depth) + ")");
+        const auto model = Core::compile_model(doubling_model(),
+                                               "FAKE(latency_ms=10,jitter_ms=7,depth=" + std::to_string(depth) + ")");
         EXPECT_EQ(model->depth(), depth);
         constexpr int count = 12;
         std::vector<Job> jobs(count);

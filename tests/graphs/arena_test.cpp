@@ -6,7 +6,10 @@
 namespace leat {
 namespace {
 
-bool alive_together(const Lifetime &a, const Lifetime &b) { return a.first <= b.last && b.first <= a.last; }
+bool alive_together(const Lifetime &a, const Lifetime &b)
+{
+    return a.first <= b.last && b.first <= a.last;
+}
 
 void expect_no_overlap(const std::vector<Lifetime> &pieces, const Arena &arena)
 {
@@ -43,7 +46,10 @@ TEST(Arena, AChainNeedsTwoPieces)
     EXPECT_EQ(pack(pieces).bytes, 1280u);
 }
 
-TEST(Arena, NothingNeedsNothing) { EXPECT_EQ(pack({}).bytes, 0u); }
+TEST(Arena, NothingNeedsNothing)
+{
+    EXPECT_EQ(pack({}).bytes, 0u);
+}
 
 } // namespace
 } // namespace leat
