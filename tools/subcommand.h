@@ -19,5 +19,6 @@ struct Subcommand {
 std::function<int()> add_devices(CLI::App &);
 std::function<int()> add_inspect(CLI::App &);
 std::function<int()> add_run(CLI::App &);
+std::function<int()> add_video(CLI::App &);
 
 } // namespace leat
