@@ -1,0 +1,172 @@
+#include "devices/devices.h"
+
+#include "devices/cpu/lanes.h"
+#include "devices/cpu/onednn.h"
+#include "devices/cpu/plan.h"
+#include "devices/cpu/team.h"
+#include "inference/options.h"
+#include "inference/passes.h"
+#include "inference/ports.h"
+
+#include <algorithm>
+#include <list>
+
+namespace leat::cpu {
+namespace {
+
+/// Plans for the input sizes used lately.
+class Plans {
+  public:
+    /// `inputs`: those that bring tensors.
+    Plans(std::shared_ptr<const Graph> graph, std::vector<ValueId> inputs, int threads, int lanes, bool profiling)
+        : graph_(std::move(graph)), inputs_(std::move(inputs)), threads_(threads), lanes_(lanes), profiling_(profiling)
+    {
+    }
+
+    /// The plan for tensors of these shapes; made when it is asked for first.
+    std::shared_ptr<const Plan> get(const std::vector<Shape> &shapes)
+    {
+        std::lock_guard lock(mutex_);
+        for (auto plan = plans_.begin(); plan != plans_.end(); ++plan)
+            if (plan->first == shapes) {
+                plans_.splice(plans_.begin(), plans_, plan);
+                return plans_.front().second;
+            }
+        plans_.emplace_front(shapes, make(shapes));
+        if (plans_.size() > kept)
+            plans_.pop_back();
+        return plans_.front().second;
+    }
+
+    /// The one used last; nothing before the first.
+    std::shared_ptr<const Plan> latest()
+    {
+        std::lock_guard lock(mutex_);
+        return plans_.empty() ? nullptr : plans_.front().second;
+    }
+
+  private:
+    static constexpr size_t kept = 8;
+    const std::shared_ptr<const Graph> graph_;
+    const std::vector<ValueId> inputs_;
+    const int threads_, lanes_;
+    const bool profiling_;
+    Weights weights_;
+    std::mutex mutex_; // also held while a plan is made: lanes that want the same one wait for it
+    std::list<std::pair<std::vector<Shape>, std::shared_ptr<const Plan>>> plans_;
+
+    std::shared_ptr<const Plan> make(const std::vector<Shape> &shapes)
+    {
+        auto graph = graph_;
+        if (!as_they_are(shapes)) {
+            Graph sized = *graph_;
+            for (size_t i = 0; i < shapes.size(); i++)
+                sized.values[inputs_[i]].shape = shapes[i];
+            infer_shapes(sized);
+            graph = std::make_shared<const Graph>(std::move(sized));
+        }
+        return Plan::make(graph, weights_, threads_, lanes_, profiling_);
+    }
+
+    bool as_they_are(const std::vector<Shape> &shapes) const
+    {
+        for (size_t i = 0; i < shapes.size(); i++)
+            if (graph_->values[inputs_[i]].shape != shapes[i])
+                return false;
+        return true;
+    }
+};
+
+/// The inputs that bring tensors, not pictures.
+std::vector<ValueId> tensor_inputs(const Graph &graph, std::span<const Port> ports)
+{
+    std::vector<ValueId> ids;
+    for (size_t i = 0; i < ports.size(); i++)
+        if (!ports[i].image)
+            ids.push_back(graph.inputs[i]);
+    return ids;
+}
+
+class CpuModel final : public CompiledModel {
+  public:
+    CpuModel(std::shared_ptr<Lanes> lanes, std::shared_ptr<const Graph> graph, const Options &options)
+        : graph_(std::move(graph)), inputs_(input_ports(*graph_)), outputs_(output_ports(*graph_)),
+          resources_(resolve(options, lanes->cores())),
+          plans_(graph_, tensor_inputs(*graph_, inputs_), resources_.threads, lanes->cores() / resources_.threads,
+                 options.profiling),
+          client_(lanes, resources_.streams, resources_.threads,
+                  [this](Job &job, LaneContext &lane) { run(job, lane); })
+    {
+        std::vector<Shape> shapes;
+        for (const Port &port : inputs_)
+            if (!port.image)
+                shapes.push_back(port.shape);
+        if (std::all_of(shapes.begin(), shapes.end(), is_static))
+            Team(resources_.threads).run([&] { plans_.get(shapes); });
+    }
+
+    std::span<const Port> inputs() const override { return inputs_; }
+    std::span<const Port> outputs() const override { return outputs_; }
+    int depth() const override { return resources_.depth; }
+    Tensor allocate(const Port &port) const override { return Tensor(port.type, port.shape); }
+    void submit(Job &job) override { client_.submit(job); }
+    std::vector<Setting> settings() const override { return resources_.settings; }
+    std::vector<NodeReport> nodes() const override
+    {
+        if (const auto plan = plans_.latest())
+            return plan->nodes();
+        std::vector<NodeReport> reports;
+        for (const Node &node : graph_->nodes)
+            reports.push_back({node.name, std::string(node.op->name), "CPU", "not chosen yet",
+                               "kernels are chosen when the first job brings the sizes of the inputs"});
+        return reports;
+    }
+
+  private:
+    const std::shared_ptr<const Graph> graph_;
+    const std::vector<Port> inputs_, outputs_;
+    const Resources resources_;
+    mutable Plans plans_;
+    Lanes::Client client_; // last: its destructor waits for the jobs
+
+    void run(Job &job, LaneContext &lane)
+    {
+        check_inputs(inputs_, job);
+        std::vector<Shape> shapes;
+        for (const Tensor &tensor : job.inputs)
+            shapes.push_back(tensor.shape());
+        plans_.get(shapes)->run(job, lane);
+    }
+};
+
+class Cpu final : public Device {
+  public:
+    Cpu() : lanes_(std::make_shared<Lanes>(usable_cpus())) {}
+    std::string name() const override { return "CPU"; }
+    std::string description() const override
+    {
+        return std::to_string(lanes_->cores()) + " cores, " + onednn::description();
+    }
+    std::string why_not(const Graph &, const Node &node) const override
+    {
+        if (node.op->reference || node.op->name == "ImageToTensor")
+            return "";
+        return "the op " + std::string(node.op->name) + " has no kernel";
+    }
+    std::unique_ptr<CompiledModel> compile(Graph graph, const Options &options) override
+    {
+        optimise(graph, options);
+        return std::make_unique<CpuModel>(lanes_, std::make_shared<const Graph>(std::move(graph)), options);
+    }
+
+  private:
+    const std::shared_ptr<Lanes> lanes_;
+};
+
+} // namespace
+} // namespace leat::cpu
+
+std::shared_ptr<leat::Device> leat::make_cpu()
+{
+    return std::make_shared<cpu::Cpu>();
+}

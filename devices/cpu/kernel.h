@@ -1,0 +1,118 @@
+#pragma once
+#include "devices/cpu/layout.h"
+#include "devices/cpu/weights.h"
+#include "inference/graph.h"
+#include "inference/ops.h"
+
+#include <leat/image.h>
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace leat::cpu {
+
+/// What a kernel sees while it runs. Addresses are those of the first elements.
+struct Launch {
+    std::span<const std::byte *const> in; ///< the operands that its Choice reads, in that order
+    std::span<std::byte *const> out;
+    std::byte *scratch;          ///< Choice::scratch bytes, 64-byte aligned
+    std::shared_ptr<void> &kept; ///< nothing at first; whatever the kernel wants to find again on this lane
+    const Image *image;          ///< of an ImageToTensor
+};
+
+/// Runs one step of a plan. Immutable and shared by the lanes, each on a thread of its own.
+class Kernel {
+  public:
+    virtual ~Kernel() = default;
+    virtual void run(const Launch &) const = 0;
+};
+
+/// Something that a node reads. Absent inputs have the type `undefined`.
+struct Operand {
+    Layout layout;                    ///< where the elements lie at present
+    const Tensor *constant = nullptr; ///< the elements, when they are known
+    bool dies = false;                ///< nobody reads the memory afterwards, so that it may be written
+    explicit operator bool() const { return layout.type != Type::undefined; }
+};
+
+/// What a row of the kernel table knows of a node whose every shape is known.
+struct NodeFacts {
+    const Graph &graph;
+    const Node &node;
+    std::vector<Operand> in; ///< Node::inputs, then the operands of the binary post-ops
+    std::vector<Layout> out; ///< dense
+    Weights &weights;
+    int threads; ///< that will run the kernel
+
+    const Attributes &attributes() const { return node.attributes; }
+    bool has(size_t input) const { return input < node.inputs.size() && bool(in[input]); }
+    const Shape &dims(size_t input) const { return in[input].layout.dims; }
+    Type type(size_t input) const { return in[input].layout.type; }
+    const Tensor *constant(size_t input) const { return has(input) ? in[input].constant : nullptr; }
+};
+
+/// An operand of the node, in the layout in which the kernel reads it. The lowering copies it when it lies otherwise.
+struct Reads {
+    size_t operand; ///< index into NodeFacts::in
+    Layout layout;
+};
+
+/// Part of an operand's memory under another layout: no work at all.
+struct View {
+    size_t operand;
+    Layout layout;
+    int64_t offset; ///< elements
+};
+
+/// How a node is run.
+struct Choice {
+    std::unique_ptr<Kernel> kernel; ///< absent for views
+    std::vector<Reads> in;
+    std::vector<Layout> out;  ///< one for each output, which have no gaps
+    std::vector<View> views;  ///< instead of a kernel: one for each output
+    size_t post_ops = 0;      ///< how many of the node's the kernel does; the lowering runs the others after it
+    size_t scratch = 0;       ///< bytes
+    std::optional<size_t> in_place; ///< index into `in`: output 0 starts as a copy of it, or is the same memory
+    std::string detail;       ///< which variant was taken, for people
+};
+
+/// "" and a choice, or one sentence why the row does not fit the node.
+using Attempt = std::variant<Choice, std::string>;
+
+/// To add a kernel: a file in kernels/ with its Attempt function, its declaration below, a row in kernels.cpp before the
+/// slower ones, a case in tests/ops. The first row that fits wins.
+struct KernelRow {
+    std::string_view name;
+    std::span<const std::string_view> ops; ///< empty: any
+    Attempt (*attempt)(const NodeFacts &);
+};
+
+std::span<const KernelRow> kernels();
+
+/// The elementwise kernel for the node's post-ops from `first` on, in place on output 0 (operand `in[0]`, then the
+/// operands of those post-ops).
+Attempt attempt_post_ops(const NodeFacts &, const Layout &value, size_t first);
+
+/// Copies `from` to `to`: same type and sizes, any strides.
+std::unique_ptr<Kernel> make_copy(const Layout &from, const Layout &to, int threads);
+
+// kernels/, one file each.
+Attempt attempt_reference(const NodeFacts &);
+Attempt attempt_image(const NodeFacts &);
+Attempt attempt_reshape_view(const NodeFacts &);
+Attempt attempt_transpose_view(const NodeFacts &);
+Attempt attempt_slice_view(const NodeFacts &);
+Attempt attempt_split_view(const NodeFacts &);
+Attempt attempt_reshape(const NodeFacts &);
+Attempt attempt_concat(const NodeFacts &);
+Attempt attempt_convolution(const NodeFacts &);
+Attempt attempt_unary(const NodeFacts &);
+Attempt attempt_binary(const NodeFacts &);
+Attempt attempt_power(const NodeFacts &);
+
+} // namespace leat::cpu

@@ -1,0 +1,203 @@
+#include "devices/cpu/kernel.h"
+#include "devices/cpu/strided.h"
+#include "devices/cpu/team.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace leat::cpu {
+namespace {
+
+/// Below this many bytes a second thread costs more than it saves.
+constexpr int64_t worth_threads = 64 << 10;
+
+int threads_for(int64_t bytes, int threads)
+{
+    return bytes < worth_threads ? 1 : threads;
+}
+
+/// Copies blocks of bytes that are contiguous on both sides.
+class BlockCopy final : public Kernel {
+  public:
+    BlockCopy(Loops loops, size_t element, int threads) : loops_(std::move(loops)), element_(element)
+    {
+        const int64_t last = loops_.sizes.back();
+        block_ = static_cast<size_t>(last) * element_;
+        turns_ = loops_.turns(loops_.depth() - 1);
+        threads_ = threads_for(turns_ * static_cast<int64_t>(block_), threads);
+    }
+
+    void run(const Launch &launch) const override
+    {
+        parallel_for(turns_, threads_, [&](int64_t first, int64_t last) {
+            std::array<int64_t, 2> at{};
+            for (int64_t turn = first; turn < last; turn++) {
+                loops_.offsets(turn, loops_.depth() - 1, at);
+                std::memcpy(launch.out[0] + at[1] * static_cast<int64_t>(element_),
+                            launch.in[0] + at[0] * static_cast<int64_t>(element_), block_);
+            }
+        });
+    }
+
+  private:
+    Loops loops_;
+    size_t element_, block_ = 0;
+    int64_t turns_ = 0;
+    int threads_ = 1;
+};
+
+/// Copies element by element, two loops at a time in tiles that stay in the cache on both sides.
+template <class T> class TileCopy final : public Kernel {
+  public:
+    TileCopy(Loops loops, int threads) : loops_(std::move(loops))
+    {
+        if (loops_.depth() == 1) {
+            loops_.sizes.insert(loops_.sizes.begin(), 1);
+            for (auto &strides : loops_.strides)
+                strides.insert(strides.begin(), 0);
+        }
+        // The loop in which the source is contiguous, or nearest to it, becomes the last but one.
+        const size_t depth = loops_.depth();
+        size_t best = 0;
+        for (size_t i = 1; i + 1 < depth; i++)
+            if (loops_.strides[0][i] <= loops_.strides[0][best] || loops_.sizes[best] == 1)
+                best = i;
+        auto to_end = [&](std::vector<int64_t> &v) {
+            std::rotate(v.begin() + static_cast<ptrdiff_t>(best), v.begin() + static_cast<ptrdiff_t>(best) + 1,
+                        v.end() - 1);
+        };
+        to_end(loops_.sizes);
+        for (auto &strides : loops_.strides)
+            to_end(strides);
+        rows_ = loops_.sizes[depth - 2];
+        columns_ = loops_.sizes[depth - 1];
+        tiles_ = (rows_ + tile - 1) / tile;
+        turns_ = loops_.turns(depth - 2) * tiles_;
+        threads_ = threads_for(loops_.count() * static_cast<int64_t>(sizeof(T)), threads);
+    }
+
+    void run(const Launch &launch) const override
+    {
+        parallel_for(turns_, threads_, [&](int64_t first, int64_t last) {
+            for (int64_t turn = first; turn < last; turn++)
+                copy_rows(reinterpret_cast<const T *>(launch.in[0]), reinterpret_cast<T *>(launch.out[0]), turn);
+        });
+    }
+
+  private:
+    static constexpr int64_t tile = 32;
+    Loops loops_;
+    int64_t rows_ = 1, columns_ = 1, tiles_ = 1, turns_ = 1;
+    int threads_ = 1;
+
+    void copy_rows(const T *in, T *out, int64_t turn) const
+    {
+        const size_t depth = loops_.depth();
+        std::array<int64_t, 2> at{};
+        loops_.offsets(turn / tiles_, depth - 2, at);
+        const int64_t row = turn % tiles_ * tile, rows = std::min(tile, rows_ - row);
+        const int64_t in_row = loops_.strides[0][depth - 2], in_column = loops_.strides[0][depth - 1];
+        const int64_t out_row = loops_.strides[1][depth - 2], out_column = loops_.strides[1][depth - 1];
+        in += at[0] + row * in_row;
+        out += at[1] + row * out_row;
+        for (int64_t column = 0; column < columns_; column += tile) {
+            const int64_t columns = std::min(tile, columns_ - column);
+            for (int64_t r = 0; r < rows; r++) {
+                const T *from = in + r * in_row + column * in_column;
+                T *to = out + r * out_row + column * out_column;
+                for (int64_t c = 0; c < columns; c++)
+                    to[c * out_column] = from[c * in_column];
+            }
+        }
+    }
+};
+
+std::unique_ptr<Kernel> make_tile_copy(Loops loops, size_t element, int threads)
+{
+    switch (element) {
+    case 1: return std::make_unique<TileCopy<uint8_t>>(std::move(loops), threads);
+    case 2: return std::make_unique<TileCopy<uint16_t>>(std::move(loops), threads);
+    case 4: return std::make_unique<TileCopy<uint32_t>>(std::move(loops), threads);
+    default: return std::make_unique<TileCopy<uint64_t>>(std::move(loops), threads);
+    }
+}
+
+} // namespace
+
+std::unique_ptr<Kernel> make_copy(const Layout &from, const Layout &to, int threads)
+{
+    Loops loops{from.dims, {from.strides, to.strides}};
+    loops.simplify(1);
+    const size_t element = size_of(from.type);
+    if (loops.strides[0].back() == 1 && loops.strides[1].back() == 1)
+        return std::make_unique<BlockCopy>(std::move(loops), element, threads);
+    return make_tile_copy(std::move(loops), element, threads);
+}
+
+namespace {
+
+/// Several copies, one for each operand, into parts of one output.
+class Gathering final : public Kernel {
+  public:
+    void add(std::unique_ptr<Kernel> copy, int64_t offset_bytes)
+    {
+        copies_.push_back(std::move(copy));
+        offsets_.push_back(offset_bytes);
+    }
+
+    void run(const Launch &launch) const override
+    {
+        for (size_t i = 0; i < copies_.size(); i++) {
+            const std::byte *from = launch.in[i];
+            std::byte *to = launch.out[0] + offsets_[i];
+            copies_[i]->run({{&from, 1}, {&to, 1}, launch.scratch, launch.kept, nullptr});
+        }
+    }
+
+  private:
+    std::vector<std::unique_ptr<Kernel>> copies_;
+    std::vector<int64_t> offsets_;
+};
+
+} // namespace
+
+Attempt attempt_concat(const NodeFacts &facts)
+{
+    const Layout &dense = facts.out[0];
+    const size_t axis = normal_axis(facts.attributes().integer("axis", 0), dense.rank());
+    // The largest operand says in which order the axes lie.
+    size_t leader = 0;
+    for (size_t i = 1; i < facts.node.inputs.size(); i++)
+        if (facts.in[i].layout.count() > facts.in[leader].layout.count())
+            leader = i;
+    const Layout out = Layout::like(facts.in[leader].layout, dense.type, dense.dims);
+    Choice choice;
+    auto kernel = std::make_unique<Gathering>();
+    int64_t at = 0;
+    for (size_t i = 0; i < facts.node.inputs.size(); i++) {
+        const Layout &in = facts.in[i].layout;
+        if (in.count() > 0) {
+            kernel->add(make_copy(in, {out.type, in.dims, out.strides}, facts.threads),
+                        at * out.strides[axis] * static_cast<int64_t>(size_of(out.type)));
+            choice.in.push_back({i, in});
+        }
+        at += in.dims[axis];
+    }
+    choice.kernel = std::move(kernel);
+    choice.out = {out};
+    return choice;
+}
+
+Attempt attempt_reshape(const NodeFacts &facts)
+{
+    const Layout &in = facts.in[0].layout;
+    const Layout dense = Layout::dense(in.type, in.dims);
+    Choice choice;
+    choice.kernel = make_copy(in, dense, facts.threads);
+    choice.in = {{0, in}};
+    choice.out = {facts.out[0]};
+    return choice;
+}
+
+} // namespace leat::cpu

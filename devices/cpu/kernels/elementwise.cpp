@@ -1,0 +1,419 @@
+#include "devices/cpu/kernel.h"
+#include "devices/cpu/strided.h"
+#include "devices/cpu/team.h"
+#include "vector_functions.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+// Chains of elementwise functions over f32 in whatever layout: each block stays in the first cache from the first
+// function of the chain to the last.
+namespace leat::cpu {
+namespace {
+
+constexpr float infinity = std::numeric_limits<float>::infinity();
+
+struct Stage {
+    Function function = Function::copy;
+    float a = 0, b = 0;
+    int operand = -1; ///< index into Chain::operands; -1 for functions of one number
+};
+
+/// What to compute: `operands[0]` goes through the stages.
+struct Chain {
+    std::vector<Layout> operands; ///< spread to the output's sizes: repeated axes have stride 0
+    std::vector<Stage> stages;
+};
+
+class Elementwise final : public Kernel {
+  public:
+    Elementwise(const Chain &chain, const Layout &out, int threads) : stages_(chain.stages)
+    {
+        for (const Stage &stage : stages_)
+            functions_.push_back(vector_function(stage.function));
+        loops_.sizes = out.dims;
+        for (const Layout &operand : chain.operands)
+            loops_.strides.push_back(operand.strides);
+        loops_.strides.push_back(out.strides);
+        loops_.simplify(loops_.strides.size() - 1);
+        widen();
+        const size_t inner = loops_.depth() - 1;
+        for (size_t k = 0; k < ways_.size(); k++) {
+            const int64_t stride = loops_.strides[k][inner];
+            if (ways_[k] != Way::pattern)
+                ways_[k] = stride == 1 ? Way::each : stride == 0 ? Way::one : Way::strided;
+        }
+        length_ = loops_.sizes[inner];
+        block_ = period_ > 0 ? period_ * std::max<int64_t>(1, block / period_) : block;
+        blocks_ = (length_ + block_ - 1) / block_;
+        outer_ = loops_.turns(inner);
+        threads_ = outer_ * length_ < 16384 ? 1 : threads;
+    }
+
+    void run(const Launch &launch) const override
+    {
+        parallel_for(outer_ * blocks_, threads_, [&](int64_t first, int64_t last) { run_blocks(launch, first, last); });
+    }
+
+  private:
+    /// How an operand is read along a block.
+    enum class Way : uint8_t {
+        each,    ///< number by number
+        one,     ///< one number for the whole block
+        strided, ///< gathered first
+        pattern, ///< the same few numbers again and again: spread out first
+    };
+    static constexpr int64_t block = 1024;
+
+    std::vector<Stage> stages_;
+    std::vector<Apply> functions_;
+    Loops loops_; // operands, then the output
+    std::vector<Way> ways_;
+    int64_t period_ = 0; // of the patterns
+    int64_t length_ = 0, block_ = 0, blocks_ = 0, outer_ = 0;
+    int threads_ = 1;
+
+    /// A short inner loop (the channels, when they lie last) becomes one with the loop around it; operands that repeat
+    /// with every turn become patterns.
+    void widen()
+    {
+        const size_t inner = loops_.depth() - 1;
+        ways_.assign(loops_.strides.size() - 1, Way::each);
+        if (inner == 0 || loops_.sizes[inner] > 512)
+            return;
+        std::vector<size_t> patterns;
+        for (size_t k = 0; k < loops_.strides.size(); k++) {
+            const auto &strides = loops_.strides[k];
+            if (strides[inner - 1] == strides[inner] * loops_.sizes[inner])
+                continue;
+            if (strides[inner - 1] != 0 || strides[inner] != 1)
+                return;
+            patterns.push_back(k);
+        }
+        period_ = loops_.sizes[inner];
+        loops_.sizes[inner - 1] *= period_;
+        loops_.sizes.pop_back();
+        for (auto &strides : loops_.strides) {
+            strides[inner - 1] = strides[inner];
+            strides.pop_back();
+        }
+        for (size_t k : patterns) {
+            ways_[k] = Way::pattern;
+            loops_.strides[k][inner - 1] = 0;
+        }
+    }
+
+    struct Operand {
+        const float *row = nullptr;     // at the beginning of the inner loop
+        std::vector<float> spread{}; // for Way::strided and pattern
+    };
+
+    void run_blocks(const Launch &launch, int64_t first, int64_t last) const
+    {
+        const size_t count = ways_.size();
+        std::vector<Operand> operands(count);
+        std::vector<int64_t> offsets(count + 1);
+        for (size_t k = 0; k < count; k++)
+            if (ways_[k] == Way::strided || ways_[k] == Way::pattern)
+                operands[k].spread.resize(static_cast<size_t>(block_));
+        int64_t row = -1;
+        float *out = nullptr;
+        for (int64_t turn = first; turn < last; turn++) {
+            if (turn / blocks_ != row) {
+                row = turn / blocks_;
+                loops_.offsets(row, loops_.depth() - 1, offsets);
+                for (size_t k = 0; k < count; k++)
+                    begin_row(operands[k], ways_[k], reinterpret_cast<const float *>(launch.in[k]) + offsets[k]);
+                out = reinterpret_cast<float *>(launch.out[0]) + offsets[count];
+            }
+            const int64_t at = turn % blocks_ * block_;
+            run_block(operands, out + at, at, std::min(block_, length_ - at));
+        }
+    }
+
+    void begin_row(Operand &operand, Way way, const float *row) const
+    {
+        operand.row = row;
+        if (way == Way::pattern)
+            for (int64_t i = 0; i < block_; i += period_)
+                std::memcpy(operand.spread.data() + i, row, static_cast<size_t>(period_) * sizeof(float));
+    }
+
+    /// Where the operand's numbers for a block lie.
+    const float *numbers(Operand &operand, size_t k, int64_t at, int64_t count) const
+    {
+        switch (ways_[k]) {
+        case Way::each: return operand.row + at;
+        case Way::one: return operand.row;
+        case Way::pattern: return operand.spread.data();
+        case Way::strided: break;
+        }
+        const int64_t stride = loops_.strides[k].back();
+        for (int64_t i = 0; i < count; i++)
+            operand.spread[static_cast<size_t>(i)] = operand.row[(at + i) * stride];
+        return operand.spread.data();
+    }
+
+    void run_block(std::vector<Operand> &operands, float *out, int64_t at, int64_t count) const
+    {
+        const float *from = numbers(operands[0], 0, at, count);
+        if (ways_[0] == Way::one) {
+            std::fill_n(out, count, *from);
+            from = out;
+        }
+        for (size_t s = 0; s < stages_.size(); s++) {
+            const Stage &stage = stages_[s];
+            const float *operand = nullptr;
+            bool one = false;
+            if (stage.operand >= 0) {
+                const auto k = static_cast<size_t>(stage.operand);
+                operand = numbers(operands[k], k, at, count);
+                one = ways_[k] == Way::one;
+            }
+            functions_[s](out, from, operand, one, count, stage.a, stage.b);
+            from = out;
+        }
+    }
+};
+
+struct UnaryRow {
+    std::string_view op;
+    Stage (*stage)(const Attributes &);
+};
+
+template <Function f> Stage plain(const Attributes &)
+{
+    return {f};
+}
+
+const UnaryRow unary_rows[] = {
+    {"Abs", plain<Function::abs>},
+    {"Ceil", plain<Function::ceil>},
+    {"Clip",
+     [](const Attributes &a) {
+         return Stage{Function::clip, a.number("min", -infinity), a.number("max", infinity)};
+     }},
+    {"Elu", [](const Attributes &a) { return Stage{Function::elu, a.number("alpha", 1)}; }},
+    {"Erf", plain<Function::erf>},
+    {"Exp", plain<Function::exp>},
+    {"Floor", plain<Function::floor>},
+    {"Gelu",
+     [](const Attributes &a) {
+         return Stage{a.text("approximate", "none") == "tanh" ? Function::gelu_tanh : Function::gelu};
+     }},
+    {"HardSigmoid",
+     [](const Attributes &a) {
+         return Stage{Function::hard_sigmoid, a.number("alpha", 0.2f), a.number("beta", 0.5f)};
+     }},
+    {"HardSwish", plain<Function::hard_swish>},
+    {"LeakyRelu", [](const Attributes &a) { return Stage{Function::leaky_relu, a.number("alpha", 0.01f)}; }},
+    {"Log", plain<Function::log>},
+    {"Mish", plain<Function::mish>},
+    {"Neg", plain<Function::neg>},
+    {"Reciprocal", plain<Function::reciprocal>},
+    {"Relu", plain<Function::relu>},
+    {"Round", plain<Function::round>},
+    {"Sigmoid", plain<Function::sigmoid>},
+    {"Softplus", plain<Function::softplus>},
+    {"Sqrt", plain<Function::sqrt>},
+    {"Swish", [](const Attributes &a) { return Stage{Function::swish, a.number("alpha", 1)}; }},
+    {"Tanh", plain<Function::tanh>},
+};
+
+struct BinaryRow {
+    std::string_view op;
+    Function function;
+    std::optional<Function> reversed; ///< when the operands change places
+};
+
+const BinaryRow binary_rows[] = {
+    {"Add", Function::add, Function::add}, {"Sub", Function::sub, Function::sub_reversed},
+    {"Mul", Function::mul, Function::mul}, {"Div", Function::div, Function::div_reversed},
+    {"Max", Function::max, Function::max}, {"Min", Function::min, Function::min},
+    {"Sum", Function::add, Function::add}, {"PRelu", Function::prelu, std::nullopt},
+};
+
+const UnaryRow *unary_row(std::string_view op)
+{
+    const auto row = std::find_if(std::begin(unary_rows), std::end(unary_rows), [&](auto &r) { return r.op == op; });
+    return row == std::end(unary_rows) ? nullptr : row;
+}
+
+const BinaryRow *binary_row(std::string_view op)
+{
+    const auto row = std::find_if(std::begin(binary_rows), std::end(binary_rows), [&](auto &r) { return r.op == op; });
+    return row == std::end(binary_rows) ? nullptr : row;
+}
+
+/// The operand with the rank of the output and stride 0 where it repeats; nothing when it does not spread to it.
+std::optional<Layout> spread(const Layout &from, const Shape &dims)
+{
+    if (from.rank() > dims.size())
+        return std::nullopt;
+    const size_t missing = dims.size() - from.rank();
+    Layout to{from.type, dims, std::vector<int64_t>(dims.size(), 0)};
+    for (size_t axis = 0; axis < from.rank(); axis++) {
+        if (from.dims[axis] == dims[axis + missing])
+            to.strides[axis + missing] = from.strides[axis];
+        else if (from.dims[axis] != 1)
+            return std::nullopt;
+    }
+    return to;
+}
+
+/// Appends the operand `index` of the node to the chain; "" or why not.
+std::string add_operand(Chain &chain, std::vector<Reads> &in, const NodeFacts &facts, size_t index, const Shape &dims)
+{
+    const Layout &layout = facts.in[index].layout;
+    if (layout.type != Type::f32)
+        return "an operand is not f32";
+    auto wide = spread(layout, dims);
+    if (!wide)
+        return "an operand of a post-op does not spread to its sizes";
+    chain.operands.push_back(*wide);
+    in.push_back({index, layout});
+    return "";
+}
+
+/// The post-ops from `first` on as stages; "" or why not. The operands of all post-ops follow the node's inputs.
+std::string add_post_ops(Chain &chain, std::vector<Reads> &in, const NodeFacts &facts, size_t first, const Shape &dims)
+{
+    size_t operand = facts.node.inputs.size();
+    for (size_t i = 0; i < facts.node.post_ops.size(); i++) {
+        const PostOp &post = facts.node.post_ops[i];
+        const bool binary = post.kind == PostOp::Kind::binary;
+        if (i >= first && !binary) {
+            const UnaryRow *row = unary_row(post.op->name);
+            if (!row)
+                return "the post-op " + std::string(post.op->name) + " has no vector function";
+            chain.stages.push_back(row->stage(post.attributes));
+        } else if (i >= first) {
+            const BinaryRow *row = binary_row(post.op->name);
+            if (!row)
+                return "the post-op " + std::string(post.op->name) + " has no vector function";
+            chain.stages.push_back({row->function, 0, 0, static_cast<int>(chain.operands.size())});
+            if (auto fault = add_operand(chain, in, facts, operand, dims); !fault.empty())
+                return fault;
+        }
+        operand += binary;
+    }
+    return "";
+}
+
+/// The order of axes in which most of the work lies.
+Layout output_layout(const NodeFacts &facts)
+{
+    const Layout &dense = facts.out[0];
+    for (const Operand &operand : facts.in)
+        if (operand && operand.layout.dims == dense.dims && !operand.constant)
+            return Layout::like(operand.layout, dense.type, dense.dims);
+    return dense;
+}
+
+Attempt finish(const NodeFacts &facts, Chain chain, std::vector<Reads> in)
+{
+    const Layout out = output_layout(facts);
+    if (auto fault = add_post_ops(chain, in, facts, 0, out.dims); !fault.empty())
+        return fault;
+    Choice choice;
+    choice.in = std::move(in);
+    choice.out = {out};
+    choice.post_ops = facts.node.post_ops.size();
+    choice.kernel = std::make_unique<Elementwise>(chain, out, facts.threads);
+    return choice;
+}
+
+std::optional<float> scalar(const NodeFacts &facts, size_t input)
+{
+    const Tensor *constant = facts.constant(input);
+    if (!constant || constant->type() != Type::f32 || constant->count() != 1)
+        return std::nullopt;
+    return constant->data<float>()[0];
+}
+
+} // namespace
+
+Attempt attempt_unary(const NodeFacts &facts)
+{
+    if (facts.type(0) != Type::f32)
+        return "not f32";
+    Attributes attributes = facts.attributes();
+    for (size_t i = 1; i < facts.node.inputs.size(); i++) {
+        if (!facts.has(i))
+            continue;
+        const auto bound = scalar(facts, i);
+        if (facts.node.op->name != "Clip" || !bound)
+            return "a bound is computed";
+        attributes.set(i == 1 ? "min" : "max", *bound);
+    }
+    Chain chain;
+    std::vector<Reads> in;
+    add_operand(chain, in, facts, 0, facts.out[0].dims);
+    chain.stages.push_back(unary_row(facts.node.op->name)->stage(attributes));
+    return finish(facts, std::move(chain), std::move(in));
+}
+
+Attempt attempt_binary(const NodeFacts &facts)
+{
+    const BinaryRow &row = *binary_row(facts.node.op->name);
+    const Shape &dims = facts.out[0].dims;
+    // A full-sized operand goes first: the chain starts from its memory.
+    std::vector<size_t> order(facts.node.inputs.size());
+    for (size_t i = 0; i < order.size(); i++)
+        order[i] = i;
+    const bool swap = order.size() == 2 && facts.dims(0) != dims && facts.dims(1) == dims && row.reversed;
+    if (swap)
+        std::swap(order[0], order[1]);
+    Chain chain;
+    std::vector<Reads> in;
+    for (size_t i = 0; i < order.size(); i++) {
+        if (i > 0)
+            chain.stages.push_back({swap ? *row.reversed : row.function, 0, 0, static_cast<int>(i)});
+        if (auto fault = add_operand(chain, in, facts, order[i], dims); !fault.empty())
+            return fault;
+    }
+    if (chain.stages.empty())
+        chain.stages.push_back({});
+    return finish(facts, std::move(chain), std::move(in));
+}
+
+Attempt attempt_power(const NodeFacts &facts)
+{
+    const auto exponent = scalar(facts, 1);
+    if (facts.type(0) != Type::f32 || !exponent)
+        return "not f32 to a constant power";
+    Chain chain;
+    std::vector<Reads> in;
+    if (auto fault = add_operand(chain, in, facts, 0, facts.out[0].dims); !fault.empty())
+        return fault;
+    if (*exponent == 2.f)
+        chain.stages.push_back({Function::square});
+    else if (*exponent == 0.5f)
+        chain.stages.push_back({Function::sqrt});
+    else if (*exponent == 1.f)
+        chain.stages.push_back({});
+    else if (*exponent == -1.f)
+        chain.stages.push_back({Function::reciprocal});
+    else
+        return "the power is neither 2, 1, 1/2 nor -1";
+    return finish(facts, std::move(chain), std::move(in));
+}
+
+Attempt attempt_post_ops(const NodeFacts &facts, const Layout &value, size_t first)
+{
+    if (value.type != Type::f32)
+        return "its post-ops are not f32";
+    Chain chain;
+    std::vector<Reads> in;
+    chain.operands.push_back(value);
+    if (auto fault = add_post_ops(chain, in, facts, first, value.dims); !fault.empty())
+        return fault;
+    Choice choice;
+    choice.in = std::move(in);
+    choice.out = {value};
+    choice.kernel = std::make_unique<Elementwise>(chain, value, facts.threads);
+    return choice;
+}
+
+} // namespace leat::cpu

@@ -1,0 +1,22 @@
+#pragma once
+#include "devices/cpu/onednn.h"
+
+namespace leat::cpu::onednn {
+
+/// Post-ops of a node as far as oneDNN runs them inside a primitive without leaving its fast paths: unary ones it knows,
+/// one sum with a tensor of the output's sizes, and constants by channel or for all. The rest is for the lowering.
+struct FusedPostOps {
+    dnnl::post_ops ops;
+    size_t count = 0;                                  ///< how many of the node's
+    std::optional<size_t> sum;                         ///< operand (index into NodeFacts::in) that the output starts with
+    std::vector<PrimitiveKernel::Argument> arguments;  ///< constants
+};
+
+FusedPostOps fuse_post_ops(const NodeFacts &, const Layout &out);
+
+/// Kernel of a primitive with the usual arguments, and the sum operand as what the output starts with.
+/// `in`: what the primitive reads at run time.
+Choice choose(const Made &, std::vector<PrimitiveKernel::Argument> arguments, std::vector<Reads> in,
+              const Layout &out, FusedPostOps);
+
+} // namespace leat::cpu::onednn

@@ -1,0 +1,453 @@
+#include "plan.h"
+
+#include "inference/plan.h"
+
+#include <algorithm>
+
+namespace leat::cpu {
+namespace {
+
+std::string describe(const Node &node)
+{
+    return "node \"" + node.name + "\" (" + std::string(node.op->name) + ")";
+}
+
+bool known(const Value &value)
+{
+    return value.type != Type::undefined && value.shape && is_static(*value.shape);
+}
+
+std::string form_of(const Layout &layout)
+{
+    std::string form = "strides";
+    for (int64_t stride : layout.strides)
+        form += ' ' + std::to_string(stride);
+    return form;
+}
+
+bool row_lists(const KernelRow &row, std::string_view op)
+{
+    return row.ops.empty() || std::find(row.ops.begin(), row.ops.end(), op) != row.ops.end();
+}
+
+} // namespace
+
+/// Turns a graph into a plan, node by node: for each the first kernel that fits, and copies where it wants another layout.
+class Lowering {
+  public:
+    Lowering(Plan &plan, Weights &weights, int threads)
+        : plan_(plan), graph_(*plan.graph_), weights_(weights), threads_(threads), versions_(graph_.values.size()),
+          loose_(graph_.values.size(), false), readers_(graph_.values.size(), 0)
+    {
+    }
+
+    void run()
+    {
+        for (const Node &node : graph_.nodes)
+            for (ValueId id : Graph::reads(node))
+                readers_[id]++;
+        for (ValueId id : graph_.outputs)
+            readers_[id]++;
+        place_inputs();
+        for (node_ = 0; node_ < graph_.nodes.size(); node_++)
+            in_context(describe(graph_.nodes[node_]), [&] { lower(graph_.nodes[node_]); });
+        place_outputs();
+        pack_arena();
+    }
+
+  private:
+    /// One place where a value lies. A value may lie in several, in other layouts.
+    struct Version {
+        Place place;
+        Layout layout;
+    };
+
+    Plan &plan_;
+    const Graph &graph_;
+    Weights &weights_;
+    const int threads_;
+    std::vector<std::vector<Version>> versions_; // by value; the first is what its maker wrote
+    std::vector<bool> loose_;                    // by value: only the run knows its shape
+    std::vector<int> readers_;                   // by value: reads to come
+    std::vector<std::vector<ValueId>> contents_; // by buffer: values that lie there
+    size_t node_ = 0;
+
+    size_t add_buffer(Buffer buffer)
+    {
+        buffer.first = buffer.last = static_cast<int>(plan_.steps_.size());
+        plan_.buffers_.push_back(std::move(buffer));
+        contents_.emplace_back();
+        return plan_.buffers_.size() - 1;
+    }
+
+    size_t add_arena(size_t bytes)
+    {
+        Buffer buffer;
+        buffer.bytes = bytes;
+        return add_buffer(std::move(buffer));
+    }
+
+    void add_version(ValueId id, Place place, Layout layout)
+    {
+        contents_[place.buffer].push_back(id);
+        versions_[id].push_back({place, std::move(layout)});
+    }
+
+    void add_step(Step step)
+    {
+        const int now = static_cast<int>(plan_.steps_.size());
+        auto touch = [&](Place place) { plan_.buffers_[place.buffer].last = now; };
+        std::for_each(step.in.begin(), step.in.end(), touch);
+        std::for_each(step.out.begin(), step.out.end(), touch);
+        for (const LooseOperand &operand : step.operands)
+            if (operand.place)
+                touch(*operand.place);
+        plan_.scratch_bytes_ = std::max(plan_.scratch_bytes_, step.scratch);
+        step.node = node_;
+        plan_.steps_.push_back(std::move(step));
+    }
+
+    void place_inputs()
+    {
+        size_t input = 0;
+        const std::vector<size_t> images = image_inputs();
+        for (size_t i = 0; i < graph_.inputs.size(); i++) {
+            if (std::find(images.begin(), images.end(), i) != images.end())
+                continue;
+            const Value &value = graph_.values[graph_.inputs[i]];
+            Buffer buffer;
+            buffer.kind = Buffer::Kind::input;
+            buffer.index = input++;
+            if (!known(value))
+                throw Error("the shape of input \"" + value.name + "\" is not known");
+            Layout layout = Layout::dense(value.type, *value.shape);
+            buffer.bytes = layout.bytes();
+            add_version(graph_.inputs[i], {add_buffer(std::move(buffer)), 0}, std::move(layout));
+        }
+    }
+
+    /// Which of the graph's inputs are pictures.
+    std::vector<size_t> image_inputs() const
+    {
+        std::vector<size_t> images;
+        for (size_t i = 0; i < graph_.inputs.size(); i++)
+            for (const Node &node : graph_.nodes)
+                if (node.op->name == "ImageToTensor" && node.inputs[0] == graph_.inputs[i])
+                    images.push_back(i);
+        return images;
+    }
+
+    /// Index into Job::images of the picture that the node reads.
+    std::optional<size_t> image_of(const Node &node) const
+    {
+        if (node.op->name != "ImageToTensor")
+            return std::nullopt;
+        const std::vector<size_t> images = image_inputs();
+        for (size_t i = 0; i < images.size(); i++)
+            if (graph_.inputs[images[i]] == node.inputs[0])
+                return i;
+        throw Error("reads a picture that is no input of the graph");
+    }
+
+    const Version &first_version(ValueId id)
+    {
+        if (versions_[id].empty()) {
+            const Value &value = graph_.values[id];
+            if (!value.constant)
+                throw Error("reads \"" + value.name + "\", which no node has made");
+            Layout layout = Layout::dense(value.type, value.constant.shape());
+            add_version(id, add_constant(value.constant), std::move(layout));
+        }
+        return versions_[id].front();
+    }
+
+    Place add_constant(const Tensor &constant)
+    {
+        Buffer buffer;
+        buffer.kind = Buffer::Kind::constant;
+        buffer.constant = constant;
+        buffer.bytes = constant.bytes();
+        return {add_buffer(std::move(buffer)), 0};
+    }
+
+    /// Where the value lies in that layout; copies it there first if need be.
+    Place version(ValueId id, const Layout &layout)
+    {
+        first_version(id);
+        for (const Version &each : versions_[id])
+            if (each.layout.same_places(layout))
+                return each.place;
+        const Version from = versions_[id].front();
+        Place place;
+        if (graph_.is_constant(id)) {
+            place = add_constant(weights_.get(graph_.values[id].constant, form_of(layout), [&] {
+                Tensor copied(Type::u8, {static_cast<int64_t>(layout.bytes())});
+                run_at_once(*make_copy(from.layout, layout, 1), graph_.values[id].constant.raw(), copied.raw());
+                return copied;
+            }));
+        } else {
+            place = {add_arena(layout.bytes()), 0};
+            add_copy(from.place, from.layout, place, layout);
+        }
+        add_version(id, place, layout);
+        return place;
+    }
+
+    static void run_at_once(const Kernel &kernel, const std::byte *in, std::byte *out)
+    {
+        std::shared_ptr<void> kept;
+        kernel.run({{&in, 1}, {&out, 1}, nullptr, kept, nullptr});
+    }
+
+    void add_copy(Place from, const Layout &from_layout, Place to, const Layout &to_layout)
+    {
+        Step step;
+        step.kernel = make_copy(from_layout, to_layout, threads_);
+        step.in = {from};
+        step.out = {to};
+        add_step(std::move(step));
+    }
+
+    static std::vector<ValueId> operands_of(const Node &node)
+    {
+        std::vector<ValueId> ids = node.inputs;
+        for (const PostOp &post : node.post_ops)
+            if (post.input != no_value)
+                ids.push_back(post.input);
+        return ids;
+    }
+
+    /// True when nobody reads the buffer after this node, so that the node may write into it.
+    bool dies(size_t buffer, const std::vector<ValueId> &read_now) const
+    {
+        if (plan_.buffers_[buffer].kind != Buffer::Kind::arena)
+            return false;
+        for (ValueId id : contents_[buffer])
+            if (readers_[id] > std::count(read_now.begin(), read_now.end(), id))
+                return false;
+        return true;
+    }
+
+    NodeFacts facts_of(const Node &node)
+    {
+        NodeFacts facts{graph_, node, {}, {}, weights_, threads_};
+        const std::vector<ValueId> ids = operands_of(node);
+        for (ValueId id : ids) {
+            Operand operand;
+            if (id != no_value && !is_picture(node, id)) {
+                const Version &at = first_version(id);
+                operand.layout = at.layout;
+                operand.constant = graph_.is_constant(id) ? &graph_.values[id].constant : nullptr;
+                operand.dies = dies(at.place.buffer, ids);
+            }
+            facts.in.push_back(std::move(operand));
+        }
+        for (ValueId id : node.outputs)
+            facts.out.push_back(id == no_value ? Layout()
+                                               : Layout::dense(graph_.values[id].type, *graph_.values[id].shape));
+        return facts;
+    }
+
+    static bool is_picture(const Node &node, ValueId id)
+    {
+        return node.op->name == "ImageToTensor" && id == node.inputs[0];
+    }
+
+    bool is_loose(const Node &node) const
+    {
+        for (ValueId id : operands_of(node))
+            if (id != no_value && loose_[id])
+                return true;
+        return std::any_of(node.outputs.begin(), node.outputs.end(),
+                           [&](ValueId id) { return id != no_value && !known(graph_.values[id]); });
+    }
+
+    void lower(const Node &node)
+    {
+        NodeReport &report = plan_.reports_.emplace_back();
+        report.node = node.name;
+        report.op = node.op->name;
+        report.device = "CPU";
+        if (is_loose(node))
+            lower_loose(node, report);
+        else if (!without_elements(node))
+            lower_by_table(node, report);
+        else
+            report.kernel = "none", report.reason = "its outputs have no elements";
+        for (ValueId id : Graph::reads(node))
+            readers_[id]--;
+    }
+
+    /// Outputs without elements need memory places, but no work.
+    bool without_elements(const Node &node)
+    {
+        for (ValueId id : node.outputs)
+            if (id != no_value && count_of(*graph_.values[id].shape) != 0)
+                return false;
+        for (ValueId id : node.outputs)
+            if (id != no_value)
+                add_version(id, {add_arena(0), 0}, Layout::dense(graph_.values[id].type, *graph_.values[id].shape));
+        return true;
+    }
+
+    void lower_by_table(const Node &node, NodeReport &report)
+    {
+        const NodeFacts facts = facts_of(node);
+        std::string reasons;
+        for (const KernelRow &row : kernels()) {
+            if (!row_lists(row, node.op->name))
+                continue;
+            Attempt attempt = row.attempt(facts);
+            if (auto *choice = std::get_if<Choice>(&attempt)) {
+                Attempt rest = Choice();
+                if (choice->post_ops < node.post_ops.size())
+                    rest = attempt_post_ops(facts, choice->out.at(0), choice->post_ops);
+                if (auto *after = std::get_if<Choice>(&rest)) {
+                    report.kernel = std::string(row.name) + (choice->detail.empty() ? "" : " " + choice->detail);
+                    report.reason = reasons.empty() ? "first in the table that fits" : reasons;
+                    apply(node, *choice);
+                    if (after->kernel)
+                        apply_after(node, *after);
+                    return;
+                }
+                attempt = std::get<std::string>(rest);
+            }
+            reasons += (reasons.empty() ? "" : "; ") + std::string(row.name) + ": " + std::get<std::string>(attempt);
+        }
+        throw Error("no kernel fits (" + reasons + ")");
+    }
+
+    void apply(const Node &node, Choice &choice)
+    {
+        if (!choice.views.empty())
+            return apply_views(node, choice);
+        const std::vector<ValueId> ids = operands_of(node);
+        Step step;
+        for (const Reads &reads : choice.in)
+            step.in.push_back(version(ids[reads.operand], reads.layout));
+        for (size_t i = 0; i < node.outputs.size(); i++) {
+            const bool first_in_place = i == 0 && choice.in_place;
+            step.out.push_back(first_in_place ? place_over(node, choice, step.in)
+                                              : Place{add_arena(choice.out[i].bytes()), 0});
+            if (node.outputs[i] != no_value)
+                add_version(node.outputs[i], step.out.back(), choice.out[i]);
+        }
+        step.kernel = std::move(choice.kernel);
+        step.scratch = choice.scratch;
+        step.image = image_of(node);
+        add_step(std::move(step));
+    }
+
+    /// Memory for output 0 that starts with the elements of one of the operands.
+    Place place_over(const Node &node, const Choice &choice, const std::vector<Place> &in)
+    {
+        const Place over = in[*choice.in_place];
+        const auto shared = std::count_if(in.begin(), in.end(), [&](Place p) { return p.buffer == over.buffer; });
+        if (shared == 1 && over.offset == 0 && plan_.buffers_[over.buffer].bytes == choice.out[0].bytes() &&
+            dies(over.buffer, operands_of(node)))
+            return over;
+        const Place place{add_arena(choice.out[0].bytes()), 0};
+        add_copy(over, choice.in[*choice.in_place].layout, place, choice.out[0]);
+        return place;
+    }
+
+    void apply_views(const Node &node, const Choice &choice)
+    {
+        const std::vector<ValueId> ids = operands_of(node);
+        for (size_t i = 0; i < node.outputs.size(); i++) {
+            if (node.outputs[i] == no_value)
+                continue;
+            const View &view = choice.views[i];
+            Place place = first_version(ids[view.operand]).place;
+            place.offset += static_cast<size_t>(view.offset) * size_of(view.layout.type);
+            add_version(node.outputs[i], place, view.layout);
+        }
+    }
+
+    /// The post-ops that the kernel left, in place on its output.
+    void apply_after(const Node &node, Choice &choice)
+    {
+        const std::vector<ValueId> ids = operands_of(node);
+        const Place value = versions_[node.outputs[0]].front().place;
+        Step step;
+        step.in = {value};
+        for (const Reads &reads : choice.in)
+            step.in.push_back(version(ids[reads.operand], reads.layout));
+        step.out = {value};
+        step.kernel = std::move(choice.kernel);
+        step.scratch = choice.scratch;
+        add_step(std::move(step));
+    }
+
+    void lower_loose(const Node &node, NodeReport &report)
+    {
+        report.kernel = "reference";
+        report.reason = "the shape of what it reads or makes is known only while it runs";
+        Step step;
+        step.loose = true;
+        for (ValueId id : operands_of(node)) {
+            LooseOperand operand{id, {}};
+            if (id != no_value && !loose_[id]) {
+                const Value &value = graph_.values[id];
+                operand.type = value.type;
+                operand.dims = *value.shape;
+                operand.place = version(id, Layout::dense(value.type, *value.shape));
+            }
+            step.operands.push_back(std::move(operand));
+        }
+        for (ValueId id : node.outputs)
+            if (id != no_value)
+                loose_[id] = true;
+        add_step(std::move(step));
+    }
+
+    void place_outputs()
+    {
+        node_ = graph_.nodes.empty() ? 0 : graph_.nodes.size() - 1;
+        for (size_t i = 0; i < graph_.outputs.size(); i++) {
+            const ValueId id = graph_.outputs[i];
+            const Value &value = graph_.values[id];
+            plan_.outputs_.emplace_back(value.type, loose_[id] ? std::nullopt : value.shape);
+            if (loose_[id]) {
+                plan_.loose_outputs_.push_back({i, id});
+                continue;
+            }
+            const Layout layout = Layout::dense(value.type, *value.shape);
+            const Place place = version(id, layout);
+            size_t target = place.buffer;
+            const Buffer &made = plan_.buffers_[target];
+            if (made.kind != Buffer::Kind::arena || place.offset != 0 || made.bytes != layout.bytes()) {
+                target = add_arena(layout.bytes());
+                add_copy(place, layout, {target, 0}, layout);
+            }
+            plan_.buffers_[target].kind = Buffer::Kind::output;
+            plan_.buffers_[target].index = i;
+        }
+    }
+
+    void pack_arena()
+    {
+        std::vector<Lifetime> pieces;
+        for (const Buffer &buffer : plan_.buffers_)
+            pieces.push_back({buffer.kind == Buffer::Kind::arena ? buffer.bytes : 0, buffer.first, buffer.last});
+        const Arena arena = pack(pieces);
+        for (size_t b = 0; b < plan_.buffers_.size(); b++)
+            plan_.buffers_[b].offset = arena.offsets[b];
+        plan_.arena_bytes_ = arena.bytes;
+        plan_.scratch_bytes_ += 64;
+    }
+};
+
+std::shared_ptr<const Plan> Plan::make(std::shared_ptr<const Graph> graph, Weights &weights, int threads, int lanes,
+                                       bool profiling)
+{
+    auto plan = std::make_shared<Plan>();
+    plan->graph_ = std::move(graph);
+    plan->profiling_ = profiling;
+    Lowering(*plan, weights, threads).run();
+    plan->states_.resize(static_cast<size_t>(lanes));
+    plan->measured_ = std::vector<Measured>(plan->reports_.size());
+    return plan;
+}
+
+} // namespace leat::cpu

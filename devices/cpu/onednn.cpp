@@ -1,0 +1,280 @@
+#include "onednn.h"
+
+#include <cstring>
+#include <limits>
+
+namespace leat::cpu::onednn {
+namespace {
+
+using dnnl::algorithm;
+
+Dims minus_one(const Dims &dilations)
+{
+    Dims result = dilations;
+    for (auto &each : result)
+        each--;
+    return result;
+}
+
+void eltwise(dnnl::post_ops &ops, algorithm algo, float alpha, float beta)
+{
+#if DNNL_VERSION_MAJOR >= 3
+    ops.append_eltwise(algo, alpha, beta);
+#else
+    ops.append_eltwise(1.f, algo, alpha, beta);
+#endif
+}
+
+struct EltwiseRow {
+    std::string_view op;
+    void (*append)(dnnl::post_ops &, const Attributes &);
+};
+
+template <algorithm algo, int alpha = 0> void plain(dnnl::post_ops &ops, const Attributes &)
+{
+    eltwise(ops, algo, static_cast<float>(alpha), 0.f);
+}
+
+constexpr float infinity = std::numeric_limits<float>::infinity();
+
+const EltwiseRow eltwise_rows[] = {
+    {"Abs", plain<algorithm::eltwise_abs>},
+    {"Clip",
+     [](dnnl::post_ops &ops, const Attributes &a) {
+         eltwise(ops, algorithm::eltwise_clip, a.number("min", -infinity), a.number("max", infinity));
+     }},
+    {"Elu",
+     [](dnnl::post_ops &ops, const Attributes &a) {
+         eltwise(ops, algorithm::eltwise_elu, a.number("alpha", 1.f), 0.f);
+     }},
+    {"Exp", plain<algorithm::eltwise_exp>},
+    {"Gelu",
+     [](dnnl::post_ops &ops, const Attributes &a) {
+         eltwise(ops,
+                 a.text("approximate", "none") == "tanh" ? algorithm::eltwise_gelu_tanh : algorithm::eltwise_gelu_erf,
+                 0.f, 0.f);
+     }},
+    {"HardSigmoid",
+     [](dnnl::post_ops &ops, const Attributes &a) {
+         eltwise(ops, algorithm::eltwise_linear, a.number("alpha", 0.2f), a.number("beta", 0.5f));
+         eltwise(ops, algorithm::eltwise_clip, 0.f, 1.f);
+     }},
+    // 2.6 has the factors built in and takes no notice of the arguments.
+    {"HardSwish",
+     [](dnnl::post_ops &ops, const Attributes &) { eltwise(ops, algorithm::eltwise_hardswish, 1.f / 6.f, 0.5f); }},
+    {"LeakyRelu",
+     [](dnnl::post_ops &ops, const Attributes &a) {
+         eltwise(ops, algorithm::eltwise_relu, a.number("alpha", 0.01f), 0.f);
+     }},
+    {"Mish", plain<algorithm::eltwise_mish>},
+    {"Neg", plain<algorithm::eltwise_linear, -1>},
+    {"Relu", plain<algorithm::eltwise_relu>},
+    {"Sigmoid", plain<algorithm::eltwise_logistic>},
+    {"Sqrt", plain<algorithm::eltwise_sqrt>},
+    {"Swish",
+     [](dnnl::post_ops &ops, const Attributes &a) {
+         eltwise(ops, algorithm::eltwise_swish, a.number("alpha", 1.f), 0.f);
+     }},
+    {"Tanh", plain<algorithm::eltwise_tanh>},
+};
+
+/// A primitive descriptor, whatever its class, as what the kernels need of it.
+template <class PrimitiveDesc, class Primitive> Made made(const PrimitiveDesc &pd, Primitive primitive)
+{
+    return {std::move(primitive), pd.weights_desc(), pd.scratchpad_desc(), pd.impl_info_str()};
+}
+
+} // namespace
+
+const dnnl::engine &engine()
+{
+    static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
+    return cpu;
+}
+
+std::string description()
+{
+    const auto *version = dnnl_version();
+    const auto isa = dnnl::get_effective_cpu_isa();
+    const char *instructions = isa >= dnnl::cpu_isa::avx512_core_amx    ? "AMX"
+                               : isa >= dnnl::cpu_isa::avx512_core_bf16 ? "AVX-512 with bf16"
+                               : isa >= dnnl::cpu_isa::avx512_core_vnni ? "AVX-512 with VNNI"
+                               : isa >= dnnl::cpu_isa::avx512_core      ? "AVX-512"
+                               : isa >= dnnl::cpu_isa::avx2             ? "AVX2"
+                                                                        : "SSE4.1";
+    return "oneDNN " + std::to_string(version->major) + "." + std::to_string(version->minor) + " on " + instructions;
+}
+
+std::optional<dnnl::memory::data_type> type_of(Type type)
+{
+    using T = dnnl::memory::data_type;
+    switch (type) {
+    case Type::f32: return T::f32;
+    case Type::bf16: return T::bf16;
+    case Type::s32: return T::s32;
+    case Type::s8: return T::s8;
+    case Type::u8: return T::u8;
+    default: return std::nullopt;
+    }
+}
+
+Desc desc(const Layout &layout)
+{
+    return Desc(layout.dims, type_of(layout.type).value(), layout.strides);
+}
+
+Desc any(Type type, const Dims &dims)
+{
+    return Desc(dims, type_of(type).value(), dnnl::memory::format_tag::any);
+}
+
+bool append_unary(dnnl::post_ops &ops, const PostOp &post)
+{
+    for (const EltwiseRow &row : eltwise_rows)
+        if (row.op == post.op->name) {
+            row.append(ops, post.attributes);
+            return true;
+        }
+    return false;
+}
+
+dnnl::primitive_attr attributes()
+{
+    dnnl::primitive_attr attr;
+    attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    return attr;
+}
+
+#if DNNL_VERSION_MAJOR >= 3
+#define LEAT_PRIMITIVE_DESC(kind, attr, ...) dnnl::kind::primitive_desc(engine(), __VA_ARGS__, attr)
+#define LEAT_POOLING pooling_forward
+#else
+#define LEAT_PRIMITIVE_DESC(kind, attr, ...) dnnl::kind::primitive_desc(dnnl::kind::desc(__VA_ARGS__), attr, engine())
+#define LEAT_POOLING pooling_v2_forward
+#endif
+
+Made convolution(const Desc &src, const Desc &weights, const Desc &bias, const Desc &dst, const Window &w,
+                 const dnnl::primitive_attr &attr)
+{
+    const auto pd = LEAT_PRIMITIVE_DESC(convolution_forward, attr, dnnl::prop_kind::forward_inference,
+                                        algorithm::convolution_direct, src, weights, bias, dst, w.strides,
+                                        minus_one(w.dilations), w.pads_begin, w.pads_end);
+    return made(pd, dnnl::convolution_forward(pd));
+}
+
+Made deconvolution(const Desc &src, const Desc &weights, const Desc &bias, const Desc &dst, const Window &w,
+                   const dnnl::primitive_attr &attr)
+{
+    const auto pd = LEAT_PRIMITIVE_DESC(deconvolution_forward, attr, dnnl::prop_kind::forward_inference,
+                                        algorithm::deconvolution_direct, src, weights, bias, dst, w.strides,
+                                        minus_one(w.dilations), w.pads_begin, w.pads_end);
+    return made(pd, dnnl::deconvolution_forward(pd));
+}
+
+Made pooling(Pooling kind, const Desc &src, const Desc &dst, const Dims &kernel, const Window &w,
+             const dnnl::primitive_attr &attr)
+{
+    const algorithm algo = kind == Pooling::max                    ? algorithm::pooling_max
+                           : kind == Pooling::average_with_padding ? algorithm::pooling_avg_include_padding
+                                                                   : algorithm::pooling_avg_exclude_padding;
+    const auto pd = LEAT_PRIMITIVE_DESC(LEAT_POOLING, attr, dnnl::prop_kind::forward_inference, algo, src, dst,
+                                        w.strides, kernel, minus_one(w.dilations), w.pads_begin, w.pads_end);
+    return made(pd, dnnl::LEAT_POOLING(pd));
+}
+
+Made matmul(const Desc &src, const Desc &weights, const Desc &bias, const Desc &dst, const dnnl::primitive_attr &attr)
+{
+    const auto pd = LEAT_PRIMITIVE_DESC(matmul, attr, src, weights, bias, dst);
+    return made(pd, dnnl::matmul(pd));
+}
+
+Made lrn(const Desc &src, const Desc &dst, int64_t size, float alpha, float beta, float k,
+         const dnnl::primitive_attr &attr)
+{
+#if DNNL_VERSION_MAJOR >= 3
+    const dnnl::lrn_forward::primitive_desc pd(engine(), dnnl::prop_kind::forward_inference,
+                                               algorithm::lrn_across_channels, src, dst, size, alpha, beta, k, attr);
+#else
+    const dnnl::lrn_forward::primitive_desc pd(
+        dnnl::lrn_forward::desc(dnnl::prop_kind::forward_inference, algorithm::lrn_across_channels, src, size, alpha,
+                                beta, k),
+        attr, engine());
+#endif
+    return made(pd, dnnl::lrn_forward(pd));
+}
+
+Tensor packed(Weights &weights, const Tensor &constant, const Desc &from, const Desc &to)
+{
+    if (from == to)
+        return constant;
+    // The descriptor itself is the name of the form: there is no text for it in both versions.
+#if DNNL_VERSION_MAJOR >= 3
+    std::string form = "onednn";
+    for (const Desc &each : {from, to}) {
+        const auto blob = each.get_blob();
+        form.append(blob.begin(), blob.end());
+    }
+#else
+    std::string form = "onednn";
+    for (const Desc &each : {from, to})
+        form.append(reinterpret_cast<const char *>(&each.data), sizeof each.data);
+#endif
+    return weights.get(constant, form, [&] {
+        Tensor result(Type::u8, {static_cast<int64_t>(to.get_size())});
+        dnnl::memory source(from, engine(), const_cast<std::byte *>(constant.raw()));
+        dnnl::memory target(to, engine(), result.raw());
+        dnnl::stream stream(engine());
+        dnnl::reorder(source, target).execute(stream, source, target);
+        stream.wait();
+        return result;
+    });
+}
+
+namespace {
+
+/// What a lane keeps of a primitive: memory objects are not safe to share.
+struct Kept {
+    dnnl::stream stream{engine()};
+    std::vector<dnnl::memory> memories;
+    std::vector<dnnl_exec_arg_t> arguments;
+};
+
+void *address(const PrimitiveKernel::Argument &argument, const Launch &launch)
+{
+    using From = PrimitiveKernel::Argument::From;
+    switch (argument.from) {
+    case From::in: return const_cast<std::byte *>(launch.in[argument.index]);
+    case From::out: return launch.out[argument.index];
+    case From::scratch: return launch.scratch;
+    case From::constant: break;
+    }
+    return const_cast<std::byte *>(argument.constant.raw());
+}
+
+} // namespace
+
+void PrimitiveKernel::run(const Launch &launch) const
+{
+    if (!launch.kept) {
+        auto fresh = std::make_shared<Kept>();
+        for (const Argument &argument : arguments_) {
+            fresh->memories.emplace_back(argument.desc, engine(), address(argument, launch));
+            fresh->arguments.push_back({argument.id, fresh->memories.back().get()});
+        }
+        launch.kept = fresh;
+    }
+    Kept &kept = *static_cast<Kept *>(launch.kept.get());
+    for (size_t i = 0; i < arguments_.size(); i++)
+        if (arguments_[i].from != Argument::From::constant)
+            kept.memories[i].set_data_handle(address(arguments_[i], launch));
+    dnnl::error::wrap_c_api(dnnl_primitive_execute(primitive_.get(), kept.stream.get(),
+                                                   static_cast<int>(kept.arguments.size()), kept.arguments.data()),
+                            "oneDNN could not run a primitive");
+}
+
+bool is_slow(const Made &made)
+{
+    return made.implementation.starts_with("ref") || made.implementation.starts_with("simple");
+}
+
+} // namespace leat::cpu::onednn

@@ -1,0 +1,81 @@
+#pragma once
+#include "devices/cpu/kernel.h"
+
+#include <oneapi/dnnl/dnnl.hpp>
+
+#include <string>
+#include <vector>
+
+/// The differences between oneDNN 2.6 (Debian 12) and 3.x end in this pair of files.
+namespace leat::cpu::onednn {
+
+using Dims = dnnl::memory::dims;
+using Desc = dnnl::memory::desc;
+
+const dnnl::engine &engine();
+/// Version and the instructions that it uses.
+std::string description();
+
+/// Nothing for types that oneDNN does not know.
+std::optional<dnnl::memory::data_type> type_of(Type);
+Desc desc(const Layout &);
+/// Whatever format the primitive likes best.
+Desc any(Type, const Dims &);
+
+/// Appends an eltwise post-op that computes op(x) of the op table; false when oneDNN has none.
+bool append_unary(dnnl::post_ops &, const PostOp &);
+
+struct Window {
+    Dims strides, dilations, pads_begin, pads_end; ///< dilations: 1 = none, as in ONNX
+};
+
+/// A primitive and what its caller must bring.
+struct Made {
+    dnnl::primitive primitive;
+    Desc weights, scratchpad;
+    std::string implementation; ///< "brgconv:avx512_core"
+};
+
+// Each throws dnnl::error when there is no implementation. An empty Desc stands for no bias.
+Made convolution(const Desc &src, const Desc &weights, const Desc &bias, const Desc &dst, const Window &,
+                 const dnnl::primitive_attr &);
+Made deconvolution(const Desc &src, const Desc &weights, const Desc &bias, const Desc &dst, const Window &,
+                   const dnnl::primitive_attr &);
+enum class Pooling { max, average_with_padding, average_without_padding };
+Made pooling(Pooling, const Desc &src, const Desc &dst, const Dims &kernel, const Window &,
+             const dnnl::primitive_attr &);
+Made matmul(const Desc &src, const Desc &weights, const Desc &bias, const Desc &dst, const dnnl::primitive_attr &);
+/// y = x / (k + alpha / size * sum of squares over `size` channels) ^ beta
+Made lrn(const Desc &src, const Desc &dst, int64_t size, float alpha, float beta, float k,
+         const dnnl::primitive_attr &);
+/// True for oneDNN's loops without any optimisation.
+bool is_slow(const Made &);
+
+/// Attributes with the scratchpad in the caller's memory: the library's own is not safe when two lanes run one primitive.
+dnnl::primitive_attr attributes();
+
+/// The dense constant in the format of `to`, packed once.
+Tensor packed(Weights &, const Tensor &constant, const Desc &from, const Desc &to);
+
+/// One primitive with its arguments.
+class PrimitiveKernel final : public Kernel {
+  public:
+    struct Argument {
+        int id;
+        Desc desc;
+        enum class From { in, out, constant, scratch } from;
+        size_t index = 0; ///< of Launch::in or out
+        Tensor constant{};
+    };
+    PrimitiveKernel(dnnl::primitive primitive, std::vector<Argument> arguments)
+        : primitive_(std::move(primitive)), arguments_(std::move(arguments))
+    {
+    }
+    void run(const Launch &) const override;
+
+  private:
+    dnnl::primitive primitive_;
+    std::vector<Argument> arguments_;
+};
+
+} // namespace leat::cpu::onednn
