@@ -1,6 +1,8 @@
 #include "graph.h"
 #include "ops.h"
 
+#include <algorithm>
+
 namespace leat {
 namespace {
 
@@ -17,7 +19,7 @@ bool small_enough(const Graph &graph, const Node &node)
             count_of(*value.shape) > fold_limit_bytes / static_cast<int64_t>(std::max<size_t>(size_of(value.type), 1)))
             return false;
         if (!value.shape || !is_static(*value.shape))
-            if (node.op->name != "NonZero" && node.op->name != "If" && node.op->name != "Loop")
+            if (node.op->name != "NonZero" && node.op->name != "If")
                 return false;
     }
     return true;
@@ -63,9 +65,21 @@ bool fold_cast_like(Graph &graph, const Node &node)
     return true;
 }
 
+/// A loop may run long, so it runs only when the model does.
+bool has_loop(const Node &node)
+{
+    if (node.op->name == "Loop")
+        return true;
+    for (const auto &[name, attribute] : node.attributes.all())
+        if (const auto *inner = std::get_if<std::shared_ptr<const Graph>>(&attribute))
+            if (*inner && std::any_of((*inner)->nodes.begin(), (*inner)->nodes.end(), has_loop))
+                return true;
+    return false;
+}
+
 void fold(Graph &graph, const Node &node)
 {
-    if (!node.op->reference || fold_shape(graph, node) || fold_cast_like(graph, node))
+    if (!node.op->reference || has_loop(node) || fold_shape(graph, node) || fold_cast_like(graph, node))
         return;
     std::vector<Tensor> inputs, operands;
     for (ValueId id : node.inputs) {

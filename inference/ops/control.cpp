@@ -52,9 +52,30 @@ ValueFacts facts_of_input(const ShapeContext &context, size_t input)
     return {context.type(input), context.shape(input), constant ? *constant : Tensor()};
 }
 
+/// Counts the graphs inside graphs that this thread is at work on; a Loop looks at its body more than once, so that the
+/// work grows with the power of the depth.
+class Nesting {
+  public:
+    Nesting()
+    {
+        constexpr int deepest = 6;
+        if (depth_ >= deepest)
+            throw Error("the graph is nested deeper than " + std::to_string(deepest) + " levels");
+        depth_++;
+    }
+    ~Nesting() { depth_--; }
+    Nesting(const Nesting &) = delete;
+    Nesting &operator=(const Nesting &) = delete;
+
+  private:
+    static thread_local int depth_;
+};
+thread_local int Nesting::depth_ = 0;
+
 /// Types and shapes of the body's outputs for such inputs.
 std::vector<ValueFacts> infer_body(const Graph &graph, const std::vector<ValueFacts> &inputs)
 {
+    const Nesting level;
     check_inputs(graph, inputs.size());
     Graph body = graph;
     for (size_t i = 0; i < inputs.size(); i++) {
@@ -155,6 +176,27 @@ LoopParts loop_parts(const Attributes &attributes, size_t inputs, size_t outputs
     return {body, count, outputs - count};
 }
 
+/// What the body makes in any iteration. A carried value may change its shape from one to the next: `inputs` forget
+/// what changes, and after a few rounds all that they know of the shapes.
+std::vector<ValueFacts> infer_iterations(const LoopParts &parts, std::vector<ValueFacts> &inputs)
+{
+    constexpr int rounds = 3;
+    for (int round = 0;; round++) {
+        auto results = infer_body(parts.body, inputs);
+        bool changed = false;
+        for (size_t i = 0; i < parts.carried; i++) {
+            ValueFacts &before = inputs[i + 2];
+            if (before.type != results[i + 1].type)
+                throw Error("carried value " + std::to_string(i) + " changes its element type");
+            const auto common = round < rounds ? either(before.shape, results[i + 1].shape) : std::nullopt;
+            changed = changed || common != before.shape;
+            before.shape = common;
+        }
+        if (!changed)
+            return results;
+    }
+}
+
 void loop_rule(ShapeContext &context)
 {
     want_type(context, 0, TypeSet::integer);
@@ -165,21 +207,7 @@ void loop_rule(ShapeContext &context)
         inputs.push_back(facts_of_input(context, i));
     for (size_t i = 0; i < parts.carried; i++)
         inputs[i + 2].constant = Tensor();
-    // A carried value may change its shape from one iteration to the next: what changes is forgotten until nothing
-    // does.
-    std::vector<ValueFacts> results;
-    for (bool changed = true; changed;) {
-        changed = false;
-        results = infer_body(parts.body, inputs);
-        for (size_t i = 0; i < parts.carried; i++) {
-            ValueFacts &before = inputs[i + 2];
-            if (before.type != results[i + 1].type)
-                throw Error("carried value " + std::to_string(i) + " changes its element type");
-            const auto common = either(before.shape, results[i + 1].shape);
-            changed = changed || common != before.shape;
-            before.shape = common;
-        }
-    }
+    const auto results = infer_iterations(parts, inputs);
     for (size_t i = 0; i < parts.carried; i++)
         context.output(i, inputs[i + 2].type, inputs[i + 2].shape);
     for (size_t i = parts.carried; i < context.outputs(); i++) {
