@@ -1,0 +1,274 @@
+#include "inference/ops.h"
+#include "onnx_text.h"
+#include "support/temporary_folder.h"
+
+#include <leat/error.h>
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <vector>
+
+namespace leat {
+namespace {
+
+const std::string x = onnx_input("x", {2, 4}), y = onnx_output("y");
+
+std::string attribute(const std::string &name, const std::string &content)
+{
+    return "attribute { name: \"" + name + "\" " + content + " } ";
+}
+
+std::string node(const std::string &op, const std::vector<std::string> &inputs, const std::string &output,
+                 const std::string &more = "")
+{
+    std::string text = "node { op_type: \"" + op + "\" ";
+    for (const std::string &input : inputs)
+        text += "input: \"" + input + "\" ";
+    return text + "output: \"" + output + "\" " + more + " } ";
+}
+
+std::string floats(const std::string &name, const std::string &dims, const std::string &values)
+{
+    return "initializer { name: \"" + name + "\" data_type: 1 " + dims + " float_data: [" + values + "] } ";
+}
+
+std::vector<std::string> ops_of(const Graph &graph)
+{
+    std::vector<std::string> names;
+    for (const Node &each : graph.nodes)
+        names.emplace_back(each.op->name);
+    return names;
+}
+
+/// The output of a model that reads only constants: shape inference computes it.
+Tensor folded(const std::string &graph_text, int opset)
+{
+    Graph graph = read_onnx_text(onnx_model(graph_text, opset));
+    infer_shapes(graph);
+    return graph.values[graph.outputs.at(0)].constant;
+}
+
+std::vector<float> folded_values(const std::string &graph_text, int opset)
+{
+    const Tensor tensor = folded(graph_text, opset);
+    const auto values = tensor.values<float>();
+    return {values.begin(), values.end()};
+}
+
+using Ops = std::vector<std::string>;
+using Floats = std::vector<float>;
+
+TEST(ReadOnnx, InputsConstantsNamesAndMetadata)
+{
+    const Graph graph = read_onnx_text(
+        "ir_version: 8 producer_name: \"tool\" opset_import { version: 24 } opset_import { domain: \"d\" version: 3 } "
+        "metadata_props { key: \"names\" value: \"{0: 'cat'}\" } graph { name: \"g\" " +
+        onnx_input("x", {-1, 4}) + onnx_input("w", {4}) + floats("w", "dims: 4", "1, 2, 3, 4") + y +
+        node("Add", {"x", "w"}, "a") + node("Relu", {"a"}, "y", "name: \"last\"") + "}");
+    ASSERT_EQ(graph.inputs.size(), 1u);
+    EXPECT_EQ(graph.values[graph.inputs[0]].name, "x");
+    EXPECT_EQ(graph.values[graph.inputs[0]].shape, (Shape{-1, 4}));
+    ASSERT_EQ(graph.nodes.size(), 2u);
+    EXPECT_EQ(graph.nodes[0].name, "Add_0");
+    EXPECT_EQ(graph.nodes[1].name, "last");
+    EXPECT_TRUE(graph.is_constant(graph.nodes[0].inputs[1]));
+    EXPECT_EQ(graph.metadata, (std::map<std::string, std::string>{{"names", "{0: 'cat'}"},
+                                                                  {"onnx.ir_version", "8"},
+                                                                  {"onnx.opset", "24, read as 22"},
+                                                                  {"onnx.opset.d", "3"},
+                                                                  {"onnx.producer_name", "tool"}}));
+}
+
+TEST(ReadOnnx, NodesOutOfOrderAreSorted)
+{
+    const Graph graph = read_onnx_text(
+        onnx_model(x + y + node("Relu", {"b"}, "y") + node("Neg", {"a"}, "b") + node("Abs", {"x"}, "a")));
+    EXPECT_EQ(ops_of(graph), (Ops{"Abs", "Neg", "Relu"}));
+}
+
+TEST(ReadOnnx, EveryElementTypeFromTypedFieldsAndRawBytes)
+{
+    const struct {
+        std::string typed, raw;
+        Type type;
+    } cases[] = {
+        {"data_type: 1 float_data: [1, 2]", "data_type: 1 raw_data: '\\000\\000\\200\\077\\000\\000\\000\\100'",
+         Type::f32},
+        {"data_type: 2 int32_data: [1, 2]", "data_type: 2 raw_data: '\\001\\002'", Type::u8},
+        {"data_type: 3 int32_data: [1, 2]", "data_type: 3 raw_data: '\\001\\002'", Type::s8},
+        {"data_type: 4 int32_data: [1, 2]", "data_type: 4 raw_data: '\\001\\000\\002\\000'", Type::u16},
+        {"data_type: 5 int32_data: [1, 2]", "data_type: 5 raw_data: '\\001\\000\\002\\000'", Type::s16},
+        {"data_type: 6 int32_data: [1, 2]", "data_type: 6 raw_data: '\\001\\000\\000\\000\\002\\000\\000\\000'",
+         Type::s32},
+        {"data_type: 12 uint64_data: [1, 2]", "data_type: 12 raw_data: '\\001\\000\\000\\000\\002\\000\\000\\000'",
+         Type::u32},
+        {"data_type: 10 int32_data: [15360, 16384]", "data_type: 10 raw_data: '\\000\\074\\000\\100'", Type::f16},
+        {"data_type: 16 int32_data: [16256, 16384]", "data_type: 16 raw_data: '\\200\\077\\000\\100'", Type::bf16},
+        {"data_type: 7 int64_data: [1, 2]",
+         "data_type: 7 raw_data: '\\001\\000\\000\\000\\000\\000\\000\\000\\002\\000\\000\\000\\000\\000\\000\\000'",
+         Type::s64},
+        {"data_type: 13 uint64_data: [1, 2]",
+         "data_type: 13 raw_data: '\\001\\000\\000\\000\\000\\000\\000\\000\\002\\000\\000\\000\\000\\000\\000\\000'",
+         Type::u64},
+        {"data_type: 11 double_data: [1, 2]",
+         "data_type: 11 raw_data: '\\000\\000\\000\\000\\000\\000\\360\\077\\000\\000\\000\\000\\000\\000\\000\\100'",
+         Type::f64},
+    };
+    for (const auto &[typed, raw, type] : cases)
+        for (const std::string &stored : {typed, raw}) {
+            const Graph graph = read_onnx_text(onnx_model("initializer { name: \"y\" dims: 2 " + stored + " } " + y));
+            const Tensor &tensor = graph.values[graph.outputs[0]].constant;
+            EXPECT_EQ(tensor.type(), type) << stored;
+            EXPECT_EQ(tensor.to_int64(), (std::vector<int64_t>{1, 2})) << stored;
+        }
+    const Graph graph =
+        read_onnx_text(onnx_model("initializer { name: \"y\" dims: 2 data_type: 9 raw_data: '\\000\\007' } " + y));
+    EXPECT_EQ(std::to_integer<int>(graph.values[graph.outputs[0]].constant.raw()[1]), 1);
+}
+
+TEST(ReadOnnx, ExternalDataAtAnOffset)
+{
+    const TemporaryFolder folder;
+    folder.write("weights.bin", "....ab");
+    const Graph graph = read_onnx_text(
+        onnx_model("initializer { name: \"y\" dims: 2 data_type: 2 data_location: EXTERNAL external_data { key: "
+                   "\"location\" value: \"weights.bin\" } external_data { key: \"offset\" value: \"4\" } } " +
+                   y),
+        folder.path());
+    EXPECT_EQ(graph.values[graph.outputs[0]].constant.to_int64(), (std::vector<int64_t>{'a', 'b'}));
+}
+
+TEST(ReadOnnx, ConstantsInEveryForm)
+{
+    EXPECT_EQ(
+        folded_values(y + node("Constant", {}, "y", attribute("value_floats", "type: FLOATS floats: [1, 2]")), 13),
+        (Floats{1, 2}));
+    EXPECT_EQ(folded(y + node("Constant", {}, "y", attribute("value_ints", "type: INTS ints: [3, 4]")), 13).to_int64(),
+              (std::vector<int64_t>{3, 4}));
+    EXPECT_EQ(folded(y + node("Constant", {}, "y", attribute("value_int", "type: INT i: 5")), 13).shape(), Shape{});
+}
+
+TEST(ReadOnnx, BranchesTakeWhatTheyReadFromOutsideAsInputs)
+{
+    const auto branch = [](const std::string &name, const std::string &nodes) {
+        return attribute(name, "type: GRAPH g { " + nodes + " output { name: \"r\" } }");
+    };
+    const std::string condition = "input { name: \"c\" type { tensor_type { elem_type: 9 shape { } } } } ";
+    const Graph graph = read_onnx_text(onnx_model(condition + x + onnx_input("z", {4}) + floats("w", "dims: 1", "1") +
+                                                  y + node("Relu", {"x"}, "a") +
+                                                  node("If", {"c"}, "y",
+                                                       branch("then_branch", node("Add", {"a", "w"}, "r")) +
+                                                           branch("else_branch", node("Add", {"z", "a"}, "r")))));
+    const Node &branching = graph.nodes.at(1);
+    ASSERT_EQ(branching.inputs.size(), 3u);
+    EXPECT_EQ(graph.values[branching.inputs[1]].name, "a");
+    EXPECT_EQ(graph.values[branching.inputs[2]].name, "z");
+    for (const char *name : {"then_branch", "else_branch"}) {
+        const auto &body = *std::get<std::shared_ptr<const Graph>>(branching.attributes.all().at(name));
+        ASSERT_EQ(body.inputs.size(), 2u) << name;
+        EXPECT_EQ(body.values[body.inputs[0]].name, "a");
+        EXPECT_EQ(body.values[body.inputs[1]].name, "z");
+    }
+    const auto &then = *std::get<std::shared_ptr<const Graph>>(branching.attributes.all().at("then_branch"));
+    EXPECT_TRUE(then.is_constant(then.nodes.at(0).inputs[1])) << "constants are copied, not captured";
+}
+
+TEST(ReadOnnx, LoopCountsWhatItCarries)
+{
+    const std::string body = "input { name: \"i\" } input { name: \"go\" } input { name: \"sum\" } " +
+                             node("Add", {"sum", "step"}, "more") + node("Identity", {"go"}, "going") +
+                             "output { name: \"going\" } output { name: \"more\" } ";
+    const Graph graph = read_onnx_text(
+        onnx_model("input { name: \"n\" type { tensor_type { elem_type: 7 shape { } } } } " + onnx_input("s", {1}) +
+                   onnx_input("step", {1}) + y +
+                   node("Loop", {"n", "", "s"}, "y", attribute("body", "type: GRAPH g { " + body + "}"))));
+    const Node &loop = graph.nodes.at(0);
+    EXPECT_EQ(loop.attributes.integer("carried", -1), 1);
+    ASSERT_EQ(loop.inputs.size(), 4u);
+    EXPECT_EQ(loop.inputs[1], no_value);
+    EXPECT_EQ(graph.values[loop.inputs[3]].name, "step");
+}
+
+TEST(ReadOnnx, FunctionsAreInlined)
+{
+    onnx::ModelProto model;
+    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
+        "ir_version: 9 opset_import { version: 22 } opset_import { domain: \"f\" version: 1 } graph { " + x + y +
+            node("F", {"x"}, "t", "domain: \"f\" name: \"one\" " + attribute("slope", "type: FLOAT f: 0.25")) +
+            node("F", {"t"}, "y", "domain: \"f\" name: \"two\"") +
+            "} functions { name: \"F\" domain: \"f\" input: \"a\" output: \"b\" attribute: \"slope\" "
+            "opset_import { version: 22 } " +
+            node("LeakyRelu", {"a"}, "hidden", attribute("alpha", "ref_attr_name: \"slope\" type: FLOAT")) +
+            node("Neg", {"hidden"}, "b") + "}",
+        &model));
+    onnx::AttributeProto fallback;
+    fallback.set_name("slope");
+    fallback.set_type(onnx::AttributeProto::FLOAT);
+    fallback.set_f(0.5f);
+    model.mutable_functions(0)->mutable_unknown_fields()->AddLengthDelimited(11)->assign(fallback.SerializeAsString());
+    const Graph graph = read_onnx_bytes(model.SerializeAsString());
+    EXPECT_EQ(ops_of(graph), (Ops{"LeakyRelu", "Neg", "LeakyRelu", "Neg"}));
+    EXPECT_EQ(graph.nodes[0].name, "one/LeakyRelu_0");
+    EXPECT_EQ(graph.nodes[0].attributes.number("alpha", 0), 0.25f) << "given by the call";
+    EXPECT_EQ(graph.nodes[2].attributes.number("alpha", 0), 0.5f) << "the function's default";
+    EXPECT_EQ(graph.values[graph.outputs[0]].name, "y");
+}
+
+TEST(ReadOnnx, AFunctionThatPassesItsInputThrough)
+{
+    const Graph graph = read_onnx_text("ir_version: 8 opset_import { version: 22 } graph { " + x + y +
+                                       node("F", {"x"}, "y", "domain: \"f\"") +
+                                       "} functions { name: \"F\" domain: \"f\" input: \"a\" output: \"a\" }");
+    EXPECT_EQ(ops_of(graph), Ops{"Identity"});
+}
+
+TEST(ReadOnnx, OldVersionsMeanTheSame)
+{
+    const std::string data = floats("x", "dims: 2 dims: 2", "-1, 2, 3, 4");
+    const std::string cube = floats("x", "dims: 1 dims: 2 dims: 2", "1, 2, 3, 4");
+    const auto ints = [](const std::string &name, const std::string &values) {
+        return attribute(name, "type: INTS ints: [" + values + "]");
+    };
+    const auto number = [](const std::string &name, const std::string &value) {
+        return attribute(name, "type: FLOAT f: " + value);
+    };
+    EXPECT_EQ(folded_values(y + data + node("Clip", {"x"}, "y", number("min", "0") + number("max", "3")), 6),
+              (Floats{0, 2, 3, 3}));
+    EXPECT_EQ(folded_values(y + data + node("ReduceSum", {"x"}, "y", ints("axes", "0")), 11), (Floats{2, 6}));
+    EXPECT_EQ(folded_values(y + data + node("ReduceMax", {"x"}, "y", ints("axes", "1")), 13), (Floats{2, 4}));
+    EXPECT_EQ(folded(y + data + node("Unsqueeze", {"x"}, "y", ints("axes", "0, 3")), 11).shape(), (Shape{1, 2, 2, 1}));
+    EXPECT_EQ(folded(y + cube + node("Squeeze", {"x"}, "y", ints("axes", "0")), 11).shape(), (Shape{2, 2}));
+    EXPECT_EQ(folded_values(y + data + node("Slice", {"x"}, "y", ints("starts", "1") + ints("ends", "2")), 9),
+              (Floats{3, 4}));
+    EXPECT_EQ(folded_values(y + data + node("Pad", {"x"}, "y", ints("pads", "0, 0, 1, 0") + number("value", "9")), 10),
+              (Floats{-1, 2, 3, 4, 9, 9}));
+    EXPECT_EQ(folded_values(y + data + node("Reshape", {"x"}, "y", ints("shape", "4")), 4), (Floats{-1, 2, 3, 4}));
+    EXPECT_EQ(folded_values(y + data + node("Dropout", {"x"}, "y", number("ratio", "0.5")), 10), (Floats{-1, 2, 3, 4}));
+    EXPECT_EQ(folded_values(y + cube + floats("w", "dims: 2", "10, 20") +
+                                node("Add", {"x", "w"}, "y",
+                                     attribute("broadcast", "type: INT i: 1") + attribute("axis", "type: INT i: 1")),
+                            6),
+              (Floats{11, 12, 23, 24}));
+    const Tensor softmax =
+        folded(y + floats("x", "dims: 1 dims: 2 dims: 2", "1, 1, 1, 1") + node("Softmax", {"x"}, "y"), 11);
+    EXPECT_EQ(softmax.shape(), (Shape{1, 2, 2}));
+    EXPECT_FLOAT_EQ(softmax.data<float>()[0], 0.25f) << "over all axes from 1 on";
+}
+
+TEST(ReadOnnx, BoundsOfOldClipsBecomeConstants)
+{
+    Graph graph = read_onnx_text(onnx_model(
+        "input { name: \"x\" type { tensor_type { elem_type: 10 shape { dim { dim_value: 4 } } } } } " + y +
+            node("Clip", {"x"}, "y", attribute("min", "type: FLOAT f: 0") + attribute("max", "type: FLOAT f: 6")),
+        6));
+    infer_shapes(graph);
+    ASSERT_EQ(ops_of(graph), Ops{"Clip"});
+    ASSERT_EQ(graph.nodes[0].inputs.size(), 3u);
+    const Tensor &bound = graph.values[graph.nodes[0].inputs[2]].constant;
+    EXPECT_EQ(bound.type(), Type::f16);
+    EXPECT_EQ(bound.to_int64(), std::vector<int64_t>{6});
+}
+
+} // namespace
+} // namespace leat
