@@ -258,7 +258,7 @@ void group_normalization_by_group(OnnxNode &node)
     const ValueId channels = node.add("Shape", {node.input(0)}, with(integer("start", 1), integer("end", 2)));
     const ValueId repeats = node.add("Div", {channels, node.add_integers({groups})});
     const ValueId wanted = node.add("Concat", {node.add_integers({groups}), repeats}, with(integer("axis", 0)));
-    for (size_t i : {1, 2}) {
+    for (size_t i = 1; i <= 2; i++) {
         const ValueId column = node.add("Reshape", {node.input(i), node.add_integers({groups, 1})});
         const ValueId expanded = node.add("Expand", {column, wanted});
         node.set_input(i, node.add("Reshape", {expanded, node.add_integers({-1})}));
