@@ -8,6 +8,7 @@
 #include <gst/gst.h>
 #include <gst/video/video.h>
 
+#include <array>
 #include <filesystem>
 #include <memory>
 #include <vector>
@@ -25,15 +26,24 @@ struct SampleUnref {
 };
 using Sample = std::unique_ptr<GstSample, SampleUnref>;
 
+/// JPEG by the exact inverse transform, as other libraries do, not by GStreamer's default, the fast one.
+void prefer_exact(GstBin *, GstBin *, GstElement *element, gpointer)
+{
+    if (g_object_class_find_property(G_OBJECT_GET_CLASS(element), "idct-method"))
+        gst_util_set_object_arg(G_OBJECT(element), "idct-method", "islow");
+}
+
 /// Stops the pipeline before it is freed.
 class Pipeline {
   public:
     explicit Pipeline(const std::string &path)
     {
+        // JPEG's own samples pass unconverted: ImageToTensor enlarges chroma better than videoconvert does.
         GError *error = nullptr;
         GstElement *made =
             gst_parse_launch("filesrc name=file ! decodebin ! videoflip video-direction=auto ! videoconvert ! "
-                             "appsink name=sink sync=false max-buffers=1 caps=video/x-raw,format=RGB",
+                             "appsink name=sink sync=false max-buffers=1 "
+                             "caps=\"video/x-raw,format=I420,colorimetry=1:4:0:0;video/x-raw,format=RGB\"",
                              &error);
         pipeline_.reset(made ? GST_ELEMENT(gst_object_ref_sink(made)) : nullptr);
         if (error) {
@@ -44,6 +54,7 @@ class Pipeline {
         const Ref<GstElement> file(gst_bin_get_by_name(GST_BIN(pipeline_.get()), "file"));
         g_object_set(file.get(), "location", path.c_str(), nullptr);
         sink_.reset(gst_bin_get_by_name(GST_BIN(pipeline_.get()), "sink"));
+        g_signal_connect(pipeline_.get(), "deep-element-added", G_CALLBACK(prefer_exact), nullptr);
     }
     ~Pipeline()
     {
@@ -86,6 +97,31 @@ class Pipeline {
     Ref<GstElement> pipeline_, sink_;
 };
 
+/// Each plane of I420 has a component of its own, and RGB's one plane has component 0, so plane p is laid out as
+/// component p. The pixels are copied, without gaps.
+Image copy_of(GstVideoFrame &frame)
+{
+    const GstVideoInfo &info = frame.info;
+    Image image;
+    image.format = GST_VIDEO_INFO_FORMAT(&info) == GST_VIDEO_FORMAT_I420 ? PixelFormat::i420 : PixelFormat::rgb;
+    image.width = info.width;
+    image.height = info.height;
+    image.colour = colour_matrix(image.format, ColourStandard::bt601, ColourRange::full);
+    auto planes = std::make_shared<std::array<std::vector<uint8_t>, 3>>();
+    for (guint p = 0; p < GST_VIDEO_FRAME_N_PLANES(&frame); p++) {
+        const auto *data = static_cast<const uint8_t *>(GST_VIDEO_FRAME_PLANE_DATA(&frame, p));
+        const ptrdiff_t stride = GST_VIDEO_FRAME_PLANE_STRIDE(&frame, p);
+        const ptrdiff_t bytes =
+            ptrdiff_t(GST_VIDEO_FRAME_COMP_WIDTH(&frame, p)) * GST_VIDEO_FRAME_COMP_PSTRIDE(&frame, p);
+        std::vector<uint8_t> &pixels = (*planes)[p];
+        for (int y = 0; y < GST_VIDEO_FRAME_COMP_HEIGHT(&frame, p); y++)
+            pixels.insert(pixels.end(), data + y * stride, data + y * stride + bytes);
+        image.planes[p] = {pixels.data(), bytes};
+    }
+    image.owner = std::move(planes);
+    return image;
+}
+
 Image copy_of(GstSample *sample)
 {
     GstVideoInfo info;
@@ -93,22 +129,8 @@ Image copy_of(GstSample *sample)
     if (!gst_video_info_from_caps(&info, gst_sample_get_caps(sample)) ||
         !gst_video_frame_map(&frame, &info, gst_sample_get_buffer(sample), GST_MAP_READ))
         throw Error("its pixels cannot be read");
-    const auto *first = static_cast<const uint8_t *>(GST_VIDEO_FRAME_PLANE_DATA(&frame, 0));
-    const int stride = GST_VIDEO_FRAME_PLANE_STRIDE(&frame, 0);
-    const ptrdiff_t row_bytes = ptrdiff_t(3) * info.width;
-    auto pixels = std::make_shared<std::vector<uint8_t>>();
-    pixels->reserve(static_cast<size_t>(row_bytes * info.height));
-    for (int y = 0; y < info.height; y++)
-        pixels->insert(pixels->end(), first + ptrdiff_t(y) * stride, first + ptrdiff_t(y) * stride + row_bytes);
+    Image image = copy_of(frame);
     gst_video_frame_unmap(&frame);
-
-    Image image;
-    image.format = PixelFormat::rgb;
-    image.width = info.width;
-    image.height = info.height;
-    image.planes[0] = {pixels->data(), row_bytes};
-    image.colour = colour_matrix(PixelFormat::rgb, ColourStandard::bt601, ColourRange::full);
-    image.owner = std::move(pixels);
     return image;
 }
 
