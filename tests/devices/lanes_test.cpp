@@ -1,0 +1,327 @@
+#include "devices/cpu/lanes.h"
+
+#include <leat/error.h>
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+#include <numeric>
+
+namespace leat::cpu {
+namespace {
+
+std::shared_ptr<Lanes> lanes_of(int cores)
+{
+    // The same processor again and again: the scheduler counts cores, and the test must run anywhere.
+    return std::make_shared<Lanes>(std::vector<int>(static_cast<size_t>(cores), usable_cpus().front()));
+}
+
+/// A door that jobs wait at until the test opens it.
+class Gate {
+  public:
+    void wait()
+    {
+        std::unique_lock lock(mutex_);
+        waiting_++;
+        changed_.notify_all();
+        changed_.wait(lock, [&] { return open_; });
+    }
+    void wait_for_waiting(int count)
+    {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [&] { return waiting_ >= count; });
+    }
+    void open()
+    {
+        std::lock_guard lock(mutex_);
+        open_ = true;
+        changed_.notify_all();
+    }
+
+  private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    int waiting_ = 0;
+    bool open_ = false;
+};
+
+/// Submits jobs by name and notes in which order they started and ended.
+class Recorder {
+  public:
+    Recorder(std::shared_ptr<Lanes> lanes, int streams, int width)
+        : client_(std::move(lanes), streams, width, [this](Job &job, LaneContext &) { run(job); })
+    {
+    }
+
+    Job &add(const std::string &name, uint64_t stream = 0, int priority = 0)
+    {
+        auto job = std::make_unique<Job>();
+        job->stream = stream;
+        job->priority = priority;
+        job->done = [this](Job &) { ended_++; };
+        names_[job.get()] = name;
+        jobs_.push_back(std::move(job));
+        return *jobs_.back();
+    }
+    void submit(const std::string &name, uint64_t stream = 0, int priority = 0)
+    {
+        client_.submit(add(name, stream, priority));
+    }
+    void submit(Job &job) { client_.submit(job); }
+
+    std::vector<std::string> started()
+    {
+        std::lock_guard lock(mutex_);
+        return started_;
+    }
+    int ended() const { return ended_; }
+    int most_at_once() const { return most_; }
+
+    Gate gate; ///< the job named "gate" waits here
+
+  private:
+    std::mutex mutex_;
+    std::map<const Job *, std::string> names_; // filled before the jobs are submitted
+    std::vector<std::unique_ptr<Job>> jobs_;
+    std::vector<std::string> started_;
+    std::atomic<int> ended_{0}, now_{0}, most_{0};
+    Lanes::Client client_; // last: waits for the jobs
+
+    void run(Job &job)
+    {
+        const std::string &name = names_.at(&job);
+        {
+            std::lock_guard lock(mutex_);
+            started_.push_back(name);
+            most_ = std::max<int>(most_, ++now_);
+        }
+        if (name == "gate")
+            gate.wait();
+        now_--;
+        if (name == "fails")
+            throw Error("as it should");
+    }
+};
+
+std::vector<std::string> order_after_gate(const std::function<void(Recorder &)> &submit)
+{
+    auto recorder = std::make_unique<Recorder>(lanes_of(1), 1, 1);
+    std::promise<void> last;
+    Job &end = recorder->add("end", 99, -1000);
+    end.done = [&](Job &) { last.set_value(); };
+    Job &gate = recorder->add("gate", 77);
+    recorder->submit(gate);
+    recorder->gate.wait_for_waiting(1);
+    submit(*recorder);
+    recorder->submit(end);
+    recorder->gate.open();
+    last.get_future().wait();
+    auto started = recorder->started();
+    started.erase(started.begin());
+    started.pop_back();
+    return started;
+}
+
+using Names = std::vector<std::string>;
+
+TEST(Lanes, JobsOfOneStreamStartInOrder)
+{
+    const Names started = order_after_gate([](Recorder &r) {
+        for (const char *name : {"a", "b", "c", "d"})
+            r.submit(name, 1);
+    });
+    EXPECT_EQ(started, (Names{"a", "b", "c", "d"}));
+}
+
+TEST(Lanes, StreamsTakeTurns)
+{
+    const Names started = order_after_gate([](Recorder &r) {
+        for (const char *name : {"a1", "a2", "a3"})
+            r.submit(name, 1);
+        for (const char *name : {"b1", "b2", "b3"})
+            r.submit(name, 2);
+    });
+    EXPECT_EQ(started, (Names{"a1", "b1", "a2", "b2", "a3", "b3"}));
+}
+
+TEST(Lanes, AStreamThatReturnsWithOneJobDoesNotPassTheOthers)
+{
+    // Stream 1 always has one job, stream 2 a backlog: neither may starve.
+    Names started;
+    {
+        auto lanes = lanes_of(1);
+        std::mutex mutex;
+        std::atomic<int> left{6};
+        std::vector<Job> backlog(6);
+        Job returning;
+        returning.stream = 1;
+        std::promise<void> all;
+        std::atomic<int> open{12};
+        Gate gate;
+        std::unique_ptr<Lanes::Client> client;
+        client = std::make_unique<Lanes::Client>(lanes, 1, 1, [&](Job &job, LaneContext &) {
+            if (job.priority == 1)
+                return gate.wait();
+            std::lock_guard lock(mutex);
+            started.push_back(job.stream == 1 ? "one" : "backlog");
+        });
+        Job first;
+        first.priority = 1;
+        first.done = [](Job &) {};
+        client->submit(first);
+        gate.wait_for_waiting(1);
+        auto count_down = [&] {
+            if (--open == 0)
+                all.set_value();
+        };
+        std::function<void(Job &)> again = [&](Job &job) {
+            if (--left > 0) {
+                job.done = again;
+                client->submit(job);
+            }
+            count_down();
+        };
+        returning.done = again;
+        for (Job &job : backlog) {
+            job.stream = 2;
+            job.done = [&](Job &) { count_down(); };
+            client->submit(job);
+        }
+        client->submit(returning);
+        gate.open();
+        all.get_future().wait();
+        client.reset();
+    }
+    ASSERT_EQ(started.size(), 12u);
+    for (size_t i = 0; i < 10; i += 2)
+        EXPECT_NE(started[i], started[i + 1]) << "at " << i;
+}
+
+TEST(Lanes, HigherPriorityAndEarlierDeadlineGoFirst)
+{
+    const Names started = order_after_gate([](Recorder &r) {
+        const auto now = std::chrono::steady_clock::now();
+        r.submit("low", 1, -1);
+        Job &late = r.add("late", 2), &early = r.add("early", 3);
+        late.deadline = now + std::chrono::hours(2);
+        early.deadline = now + std::chrono::hours(1);
+        r.submit(late);
+        r.submit(early);
+        r.submit("high", 4, 1);
+    });
+    EXPECT_EQ(started, (Names{"high", "early", "late", "low"}));
+}
+
+TEST(Lanes, TheDestructorOfAClientWaitsForItsJobs)
+{
+    std::atomic<int> done{0};
+    std::vector<Job> jobs(50);
+    {
+        Lanes::Client client(lanes_of(2), 2, 1, [](Job &, LaneContext &) {});
+        for (Job &job : jobs) {
+            job.done = [&](Job &) { done++; };
+            client.submit(job);
+        }
+    }
+    EXPECT_EQ(done, 50);
+}
+
+TEST(Lanes, WhatRunThrowsIsTheErrorOfTheJob)
+{
+    Job job;
+    std::promise<std::string> message;
+    job.done = [&](Job &ended) {
+        try {
+            std::rethrow_exception(ended.error);
+        } catch (const Error &error) {
+            message.set_value(error.what());
+        }
+    };
+    Lanes::Client client(lanes_of(1), 1, 1, [](Job &, LaneContext &) { throw Error("as it should"); });
+    client.submit(job);
+    EXPECT_EQ(message.get_future().get(), "as it should");
+}
+
+TEST(Lanes, SubmitNeitherRunsTheJobNorCallsDone)
+{
+    const auto here = std::this_thread::get_id();
+    std::promise<bool> elsewhere;
+    Job job;
+    job.done = [&](Job &) { elsewhere.set_value(std::this_thread::get_id() != here); };
+    Lanes::Client client(lanes_of(1), 1, 1, [](Job &, LaneContext &) {});
+    client.submit(job);
+    EXPECT_TRUE(elsewhere.get_future().get());
+}
+
+TEST(Lanes, NarrowLanesRunSideBySideUpToTheClientsStreams)
+{
+    std::atomic<int> now{0}, most{0};
+    std::vector<Job> jobs(40);
+    {
+        Lanes::Client client(lanes_of(4), 2, 1, [&](Job &, LaneContext &lane) {
+            EXPECT_LT(lane.number, 4);
+            most = std::max<int>(most, ++now);
+            std::this_thread::yield();
+            now--;
+        });
+        for (Job &job : jobs) {
+            job.done = [](Job &) {};
+            client.submit(job);
+        }
+    }
+    EXPECT_LE(most, 2);
+}
+
+TEST(Lanes, WideAndNarrowJobsNeverShareCores)
+{
+    std::atomic<int> cores{0};
+    std::atomic<bool> fits{true};
+    auto work = [&](int width) {
+        return [&, width](Job &, LaneContext &) {
+            if ((cores += width) > 4)
+                fits = false;
+            std::this_thread::yield();
+            cores -= width;
+        };
+    };
+    std::vector<Job> jobs(120);
+    {
+        auto lanes = lanes_of(4);
+        Lanes::Client wide(lanes, 1, 4, work(4)), half(lanes, 2, 2, work(2)), narrow(lanes, 4, 1, work(1));
+        Lanes::Client *clients[] = {&wide, &half, &narrow};
+        for (size_t i = 0; i < jobs.size(); i++) {
+            jobs[i].done = [](Job &) {};
+            clients[i % 3]->submit(jobs[i]);
+        }
+    }
+    EXPECT_TRUE(fits);
+}
+
+TEST(Lanes, ManyThreadsMaySubmitAtOnce)
+{
+    std::atomic<int> done{0};
+    {
+        Lanes::Client client(lanes_of(3), 3, 1, [](Job &, LaneContext &lane) { *lane.scratch(64) = std::byte(1); });
+        std::vector<std::thread> threads;
+        std::vector<std::vector<Job>> jobs(4);
+        for (size_t t = 0; t < jobs.size(); t++) {
+            jobs[t] = std::vector<Job>(100);
+            threads.emplace_back([&, t] {
+                for (Job &job : jobs[t]) {
+                    job.stream = t;
+                    job.done = [&](Job &) { done++; };
+                    client.submit(job);
+                }
+            });
+        }
+        for (auto &thread : threads)
+            thread.join();
+        while (done < 400)
+            std::this_thread::yield();
+    }
+    EXPECT_EQ(done, 400);
+}
+
+} // namespace
+} // namespace leat::cpu
