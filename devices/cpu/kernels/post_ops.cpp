@@ -5,17 +5,21 @@
 namespace leat::cpu::onednn {
 namespace {
 
-/// The operand spread to the rank of the output; nothing unless it is one number, or one for each channel.
-std::optional<Layout> by_channel(const Tensor &constant, const Layout &out)
+/// The constant as the primitive sees it; nothing unless it is one number, or one for each channel.
+std::optional<Layout> by_channel(const Tensor &constant, const Shape &dims, Channels channels)
 {
-    if (constant.type() != Type::f32 || constant.rank() > out.rank())
+    if (constant.type() != Type::f32 || constant.rank() > dims.size())
         return std::nullopt;
-    Shape dims(out.rank() - constant.rank(), 1);
-    dims.insert(dims.end(), constant.shape().begin(), constant.shape().end());
-    for (size_t axis = 0; axis < dims.size(); axis++)
-        if (dims[axis] != 1 && (axis != 1 || dims[axis] != out.dims[1]))
+    Shape seen(channels.rank, 1);
+    const size_t missing = dims.size() - constant.rank();
+    for (size_t axis = 0; axis < constant.rank(); axis++) {
+        if (constant.dim(axis) == 1)
+            continue;
+        if (axis + missing != channels.axis || constant.dim(axis) != dims[channels.axis])
             return std::nullopt;
-    return Layout::dense(Type::f32, dims);
+        seen[channels.primitive_axis] = constant.dim(axis);
+    }
+    return Layout::dense(Type::f32, seen);
 }
 
 std::optional<dnnl::algorithm> binary_algorithm(std::string_view op)
@@ -31,8 +35,10 @@ std::optional<dnnl::algorithm> binary_algorithm(std::string_view op)
     return std::nullopt;
 }
 
-bool append_binary(FusedPostOps &fused, const PostOp &post, const Operand &operand, size_t index, const Layout &out)
+bool append_binary(FusedPostOps &fused, const PostOp &post, const NodeFacts &facts, size_t index, Channels channels)
 {
+    const Operand &operand = facts.in[index];
+    const Layout &out = facts.out[0];
     if (post.op->name == "Add" && operand.layout.dims == out.dims && operand.layout.type == out.type && !fused.sum &&
         !operand.constant) {
         fused.ops.append_sum(1.f);
@@ -42,7 +48,7 @@ bool append_binary(FusedPostOps &fused, const PostOp &post, const Operand &opera
     const auto algorithm = binary_algorithm(post.op->name);
     if (!algorithm || !operand.constant)
         return false;
-    const auto layout = by_channel(*operand.constant, out);
+    const auto layout = by_channel(*operand.constant, out.dims, channels);
     if (!layout)
         return false;
     const Desc where = desc(*layout);
@@ -54,14 +60,14 @@ bool append_binary(FusedPostOps &fused, const PostOp &post, const Operand &opera
 
 } // namespace
 
-FusedPostOps fuse_post_ops(const NodeFacts &facts, const Layout &out)
+FusedPostOps fuse_post_ops(const NodeFacts &facts, Channels channels)
 {
     FusedPostOps fused;
     size_t operand = facts.node.inputs.size();
     for (const PostOp &post : facts.node.post_ops) {
         const bool fits = post.kind == PostOp::Kind::unary
                               ? append_unary(fused.ops, post)
-                              : append_binary(fused, post, facts.in[operand], operand, out);
+                              : append_binary(fused, post, facts, operand, channels);
         if (!fits)
             break;
         operand += post.kind == PostOp::Kind::binary;
@@ -71,10 +77,10 @@ FusedPostOps fuse_post_ops(const NodeFacts &facts, const Layout &out)
 }
 
 Choice choose(const Made &made, std::vector<PrimitiveKernel::Argument> arguments, std::vector<Reads> in,
-              const Layout &out, FusedPostOps fused)
+              const Layout &out, const Layout &seen, FusedPostOps fused)
 {
     using From = PrimitiveKernel::Argument::From;
-    arguments.push_back({DNNL_ARG_DST, desc(out), From::out});
+    arguments.push_back({DNNL_ARG_DST, desc(seen), From::out});
     arguments.insert(arguments.end(), fused.arguments.begin(), fused.arguments.end());
     Choice choice;
     choice.scratch = made.scratchpad.get_size();

@@ -12,11 +12,16 @@ struct FusedPostOps {
     std::vector<PrimitiveKernel::Argument> arguments;  ///< constants
 };
 
-FusedPostOps fuse_post_ops(const NodeFacts &, const Layout &out);
+/// Where the primitive sees the channels of the output: the node's axis, and the primitive's own rank and axis.
+struct Channels {
+    size_t axis, rank, primitive_axis;
+};
 
-/// Kernel of a primitive with the usual arguments, and the sum operand as what the output starts with.
-/// `in`: what the primitive reads at run time.
+FusedPostOps fuse_post_ops(const NodeFacts &, Channels);
+
+/// Kernel of a primitive with the usual arguments, and the sum operand as what the output starts with. `in`: what the
+/// primitive reads at run time. `seen`: the output as the primitive sees it.
 Choice choose(const Made &, std::vector<PrimitiveKernel::Argument> arguments, std::vector<Reads> in,
-              const Layout &out, FusedPostOps);
+              const Layout &out, const Layout &seen, FusedPostOps);
 
 } // namespace leat::cpu::onednn

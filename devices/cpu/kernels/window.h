@@ -1,14 +1,17 @@
 #pragma once
 #include "devices/cpu/onednn.h"
+#include "inference/ops/window.h"
 
 namespace leat::cpu::onednn {
 
-/// Strides, dilations and pads of a convolution or pooling node whose input and output sizes are known. `kernel`: the
-/// spatial sizes of the window. The pads at the end are what it takes to reach the output's size, which the pads of the
-/// node may fall short of when sizes round up.
-Window window_of(const NodeFacts &, const Dims &kernel);
+/// The windows in oneDNN's terms. The pads at the end are what it takes to reach the output's size, which the node's
+/// own may fall short of when sizes round up.
+Window window_of(std::span<const WindowAxis>);
 
-/// The bias as one f32 number a channel; an empty Desc without one. Fails with a reason when it is not constant.
-std::optional<std::string> bias_fault(const NodeFacts &, size_t input);
+/// Spatial sizes of weights or of a tensor: all but the first two.
+Dims spatial(const Shape &);
+
+/// Why the node is no float computation with constant weights and bias on one to three spatial axes; "" when it is.
+std::string convolution_fault(const NodeFacts &);
 
 } // namespace leat::cpu::onednn

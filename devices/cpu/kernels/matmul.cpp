@@ -1,0 +1,144 @@
+#include "post_ops.h"
+
+#include <algorithm>
+
+namespace leat::cpu {
+namespace {
+
+using namespace onednn;
+using Argument = PrimitiveKernel::Argument;
+
+/// A matrix product over the last two axes of `seen_a` and `seen_b`, which have the rank of `seen_out`.
+struct Product {
+    Layout seen_a, seen_b, seen_out;
+    Layout stored_a, stored_b; ///< the same memory as the node sees it
+    Tensor weights;            ///< the elements of b where they are constant
+    Tensor bias;               ///< one number a column, or absent
+};
+
+bool all_f32(const NodeFacts &facts)
+{
+    return std::all_of(facts.in.begin(), facts.in.end(),
+                       [](const Operand &o) { return !o || o.layout.type == Type::f32; });
+}
+
+Attempt multiply(const NodeFacts &facts, const Product &p)
+{
+    const Layout &out = facts.out[0];
+    const size_t rank = p.seen_out.rank();
+    FusedPostOps fused = fuse_post_ops(facts, {out.rank() - 1, rank, rank - 1});
+    auto attr = attributes();
+    attr.set_post_ops(fused.ops);
+    Shape bias_dims(rank, 1);
+    bias_dims.back() = p.seen_out.dims.back();
+    const Desc bias = p.bias ? desc(Layout::dense(Type::f32, bias_dims)) : Desc();
+    try {
+        const Made made = matmul(desc(p.seen_a), p.weights ? any(Type::f32, p.seen_b.dims) : desc(p.seen_b), bias,
+                                 desc(p.seen_out), attr);
+        std::vector<Argument> arguments{{DNNL_ARG_SRC, desc(p.seen_a), Argument::From::in, 0}};
+        std::vector<Reads> in{{0, p.stored_a}};
+        if (p.weights) {
+            arguments.push_back({DNNL_ARG_WEIGHTS, made.weights, Argument::From::constant, 0,
+                                 packed(facts.weights, p.weights, desc(p.seen_b), made.weights)});
+        } else {
+            arguments.push_back({DNNL_ARG_WEIGHTS, desc(p.seen_b), Argument::From::in, 1});
+            in.push_back({1, p.stored_b});
+        }
+        if (p.bias)
+            arguments.push_back({DNNL_ARG_BIAS, bias, Argument::From::constant, 0, p.bias});
+        return choose(made, std::move(arguments), std::move(in), out, p.seen_out, std::move(fused));
+    } catch (const dnnl::error &error) {
+        return std::string("oneDNN refuses it: ") + error.what();
+    }
+}
+
+/// The same elements with axes of size 1 in front.
+Layout widened(Layout layout, size_t rank)
+{
+    const size_t missing = rank - layout.rank();
+    layout.dims.insert(layout.dims.begin(), missing, 1);
+    layout.strides.insert(layout.strides.begin(), missing, layout.count());
+    return layout;
+}
+
+/// Every product of matrices that has constant 2-D weights is one of two matrices: the batches are further rows.
+Product flat(const Layout &a, const Layout &b, int64_t columns)
+{
+    const int64_t inner = a.dims.back(), rows = a.count() / inner;
+    const Layout dense = Layout::dense(a.type, a.dims);
+    return {Layout::dense(a.type, {rows, inner}), b, Layout::dense(a.type, {rows, columns}), dense, b, {}, {}};
+}
+
+/// How oneDNN can read the operand: as it lies when one of its last two axes is contiguous and the batches follow each
+/// other, else dense.
+Layout readable(const Layout &layout)
+{
+    Layout swapped = layout;
+    std::swap(swapped.dims[layout.rank() - 1], swapped.dims[layout.rank() - 2]);
+    std::swap(swapped.strides[layout.rank() - 1], swapped.strides[layout.rank() - 2]);
+    return layout.is_dense() || swapped.is_dense() ? layout : Layout::dense(layout.type, layout.dims);
+}
+
+/// The constant with every element multiplied.
+Tensor scaled(const NodeFacts &facts, const Tensor &constant, float factor)
+{
+    if (factor == 1.f)
+        return constant;
+    return facts.weights.get(constant, "times " + std::to_string(factor), [&] {
+        Tensor result = constant.clone();
+        for (float &each : result.values<float>())
+            each *= factor;
+        return result;
+    });
+}
+
+} // namespace
+
+Attempt attempt_matmul(const NodeFacts &facts)
+{
+    if (!all_f32(facts))
+        return "not all f32";
+    const Layout &a = facts.in[0].layout, &b = facts.in[1].layout;
+    if (a.rank() == 0 || b.rank() < 2)
+        return "an operand is no matrix";
+    if (facts.constant(1) && b.rank() == 2) {
+        Product product = flat(a, b, b.dims[1]);
+        product.weights = *facts.constant(1);
+        return multiply(facts, product);
+    }
+    if (a.rank() < 2)
+        return "an operand is no matrix";
+    const size_t rank = facts.out[0].rank();
+    Product product{{}, {}, facts.out[0], readable(a), readable(b), {}, {}};
+    product.seen_a = widened(product.stored_a, rank);
+    product.seen_b = widened(product.stored_b, rank);
+    return multiply(facts, product);
+}
+
+Attempt attempt_gemm(const NodeFacts &facts)
+{
+    if (!all_f32(facts))
+        return "not all f32";
+    const Attributes &attributes = facts.attributes();
+    const int64_t columns = facts.out[0].dims[1];
+    const Tensor *bias = facts.constant(2);
+    if (facts.has(2) && (!bias || static_cast<int64_t>(bias->count()) != columns || bias->shape().back() != columns))
+        return "what it adds is not one constant a column";
+    const auto alpha = attributes.number("alpha", 1), beta = attributes.number("beta", 1);
+    if (!facts.constant(1))
+        return "its weights are computed";
+    if (attributes.integer("transA", 0) != 0)
+        return "its first operand is transposed";
+    Layout b = Layout::dense(Type::f32, facts.dims(1));
+    if (attributes.integer("transB", 0) != 0) {
+        std::swap(b.dims[0], b.dims[1]);
+        std::swap(b.strides[0], b.strides[1]);
+    }
+    Product product = flat(facts.in[0].layout, b, columns);
+    product.weights = scaled(facts, *facts.constant(1), alpha);
+    if (bias)
+        product.bias = scaled(facts, *bias, beta);
+    return multiply(facts, product);
+}
+
+} // namespace leat::cpu

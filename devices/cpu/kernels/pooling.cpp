@@ -1,0 +1,81 @@
+#include "post_ops.h"
+#include "window.h"
+
+#include <algorithm>
+
+namespace leat::cpu {
+namespace {
+
+using namespace onednn;
+using Argument = PrimitiveKernel::Argument;
+
+std::string pooling_fault(const NodeFacts &facts)
+{
+    if (facts.type(0) != Type::f32)
+        return "not f32";
+    if (facts.out.size() > 1 && facts.out[1].type != Type::undefined)
+        return "it also gives the places of the maxima";
+    if (facts.dims(0).size() < 3 || facts.dims(0).size() > 5)
+        return "it has neither one, two nor three spatial axes";
+    return "";
+}
+
+Attempt pool(const NodeFacts &facts, Pooling kind, const Dims &kernel, const Window &window)
+{
+    const Layout in = Layout::channels_last(Type::f32, facts.dims(0));
+    const Layout out = Layout::channels_last(Type::f32, facts.out[0].dims);
+    try {
+        const Made made = pooling(kind, desc(in), desc(out), kernel, window, attributes());
+        return choose(made, {{DNNL_ARG_SRC, desc(in), Argument::From::in, 0}}, {{0, in}}, out, out, {});
+    } catch (const dnnl::error &error) {
+        return std::string("oneDNN refuses it: ") + error.what();
+    }
+}
+
+} // namespace
+
+Attempt attempt_pool(const NodeFacts &facts)
+{
+    if (auto fault = pooling_fault(facts); !fault.empty())
+        return fault;
+    const Attributes &attributes = facts.attributes();
+    const Dims kernel = attributes.integers("kernel_shape");
+    const auto axes = windows_of(attributes, facts.dims(0), kernel, attributes.integer("ceil_mode", 0) != 0);
+    const Window window = window_of(axes);
+    if (facts.node.op->name == "MaxPool")
+        return pool(facts, Pooling::max, kernel, window);
+    const bool beyond = std::any_of(axes.begin(), axes.end(), [&](const WindowAxis &axis) {
+        return (axis.output - 1) * axis.stride + axis.reach() > axis.input + axis.pad_begin + axis.pad_end;
+    });
+    const bool with_padding = attributes.integer("count_include_pad", 0) != 0;
+    if (with_padding && beyond)
+        return "a window ends beyond the padding, which does not count";
+    return pool(facts, with_padding ? Pooling::average_with_padding : Pooling::average_without_padding, kernel, window);
+}
+
+Attempt attempt_global_pool(const NodeFacts &facts)
+{
+    if (auto fault = pooling_fault(facts); !fault.empty())
+        return fault;
+    const Dims kernel = spatial(facts.dims(0));
+    const Dims ones(kernel.size(), 1), zeros(kernel.size(), 0);
+    const bool max = facts.node.op->name == "GlobalMaxPool";
+    return pool(facts, max ? Pooling::max : Pooling::average_without_padding, kernel, {ones, ones, zeros, zeros});
+}
+
+Attempt attempt_lrn(const NodeFacts &facts)
+{
+    if (facts.type(0) != Type::f32 || facts.dims(0).size() != 4)
+        return "not f32 with two spatial axes";
+    const Layout layout = Layout::channels_last(Type::f32, facts.dims(0));
+    const Attributes &a = facts.attributes();
+    try {
+        const Made made = lrn(desc(layout), desc(layout), a.integer("size", 1), a.number("alpha", 1e-4f),
+                              a.number("beta", 0.75f), a.number("bias", 1), attributes());
+        return choose(made, {{DNNL_ARG_SRC, desc(layout), Argument::From::in, 0}}, {{0, layout}}, layout, layout, {});
+    } catch (const dnnl::error &error) {
+        return std::string("oneDNN refuses it: ") + error.what();
+    }
+}
+
+} // namespace leat::cpu

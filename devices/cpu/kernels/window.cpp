@@ -1,0 +1,38 @@
+#include "window.h"
+
+#include <algorithm>
+
+namespace leat::cpu::onednn {
+
+Window window_of(std::span<const WindowAxis> axes)
+{
+    Window window;
+    for (const WindowAxis &axis : axes) {
+        window.strides.push_back(axis.stride);
+        window.dilations.push_back(axis.dilation);
+        window.pads_begin.push_back(axis.pad_begin);
+        window.pads_end.push_back((axis.output - 1) * axis.stride + axis.reach() - axis.input - axis.pad_begin);
+    }
+    return window;
+}
+
+Dims spatial(const Shape &shape)
+{
+    return Dims(shape.begin() + 2, shape.end());
+}
+
+std::string convolution_fault(const NodeFacts &facts)
+{
+    for (const Operand &operand : facts.in)
+        if (operand && operand.layout.type != Type::f32)
+            return "not all f32";
+    if (!facts.constant(1))
+        return "its weights are computed";
+    if (facts.has(2) && !facts.constant(2))
+        return "its bias is computed";
+    if (facts.dims(0).size() < 3 || facts.dims(0).size() > 5)
+        return "it has neither one, two nor three spatial axes";
+    return "";
+}
+
+} // namespace leat::cpu::onednn
