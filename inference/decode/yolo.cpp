@@ -62,7 +62,7 @@ std::string no_rows_with_objectness(const ModelFacts &facts)
     const int64_t predictions = port.shape[1], columns = port.shape[2];
     if (columns < 6)
         return "output \"" + port.name + "\" is " + to_string(port.shape) + ": its last axis cannot be 4 + 1 + classes";
-    if (predictions != -1 && predictions <= columns)
+    if (predictions != -1 && predictions <= columns && anchors_per_cell(facts, predictions) == 0)
         return "output \"" + port.name + "\" is " + to_string(port.shape) + ", not predictions x (4 + 1 + classes)";
     if (contains(facts.ops, "TopK") || contains(facts.ops, "NonMaxSuppression"))
         return "the graph selects its boxes itself";

@@ -43,7 +43,7 @@ std::string why_not(const ModelFacts &facts)
         return "the file says that its boxes are rotated";
     const int64_t rows = port.shape[1], predictions = port.shape[2];
     const int anchors = anchors_per_cell(facts, predictions);
-    if (rows < 5 || classes_of(facts, rows) < 1 || (predictions != -1 && predictions <= rows))
+    if (rows < 5 || classes_of(facts, rows) < 1 || (anchors == 0 && predictions != -1 && predictions <= rows))
         return "output \"" + port.name + "\" is " + to_string(port.shape) + ", not (4 + classes) x predictions";
     if (anchors == 3 || anchors == -1)
         return std::to_string(predictions) + " predictions are not one for each cell of strides 8, 16 and 32";

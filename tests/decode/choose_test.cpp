@@ -34,7 +34,7 @@ TEST(Rows, HaveUniqueNamesAndEveryFunction)
 
 TEST(ChooseDecoder, TellsTheYoloFamiliesApart)
 {
-    EXPECT_EQ(chosen(facts_from(picture, {output("o", {1, 84, 85})}, raw_yolo)), "yolox"); // not 84 rows of 4 + 81
+    EXPECT_EQ(chosen(facts_from(picture, {output("o", {1, 84, 85})}, raw_yolo)), "yolox");
     EXPECT_EQ(chosen(facts_from(picture, {output("o", {1, 84, 15})}, raw_yolo)), "yolox");
     EXPECT_EQ(chosen(facts_from(picture, {output("o", {1, 84, 15})}, yolo_with_exp)), "yolox");
     EXPECT_EQ(chosen(facts_from(picture, {output("o", {1, 84, 15})}, yolo_without_exp)), "yolov5");
@@ -147,14 +147,14 @@ TEST(FactsOf, HeadsEndAtTheLastConvolutionAndLeaveShapeArithmeticOut)
     const Graph graph = parse(R"(graph "g"
 metadata "names" = "{0: 'cat'}"
 input %0:f32[1x3x8x8] "x"
-const %1:f32[4x3x1x1] "w"  = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}
+const %1:f32[4x3x1x1] "w" = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}
 const %2:f32[] "half" = {0.5}
-%3:f32[*] "scaled" = Mul(%0, %2)
-%4:f32[*] "c" = Conv(%3, %1)
-%5:s64[*] "s" = Shape(%4)
-%6:s64[*] "t" = Add(%5, %5)
-%7:f32[*] "r" = Reshape(%4, %6)
-%8:f32[*] "y" = Sigmoid(%7)
+%3:f32[*] "scaled" = Mul(%0, %2) "n"
+%4:f32[*] "c" = Conv(%3, %1) "n"
+%5:s64[*] "s" = Shape(%4) "n"
+%6:s64[*] "t" = Add(%5, %5) "n"
+%7:f32[*] "r" = Reshape(%4, %6) "n"
+%8:f32[*] "y" = Sigmoid(%7) "n"
 output %8
 )");
     const ModelFacts facts = facts_of(graph);

@@ -52,8 +52,9 @@ void expect_same_preprocessing(const ImageSpec &spec, const json &stored)
         EXPECT_NEAR(spec.add[c], -number("mean") * number("scale"), 1e-4) << "channel " << c;
     }
     for (const std::string step : stored["steps"])
-        if (const size_t pad = step.find("pad with "); pad != std::string::npos)
+        if (const size_t pad = step.find("pad with "); pad != std::string::npos) {
             EXPECT_EQ(spec.pad, std::stof(step.substr(pad + 9)));
+        }
 }
 
 /// The size of the stored case, where the model leaves it open.
@@ -260,8 +261,9 @@ TEST_P(Classifiers, GiveTheStoredClasses)
             std::find_if(classes.begin(), classes.end(), [&](const auto &c) { return c.label_id == id; });
         ASSERT_NE(found, classes.end()) << "class " << id;
         EXPECT_NEAR(found->score, stored["score"].get<float>(), 1e-3) << "class " << id;
-        if (!labels.empty())
+        if (!labels.empty()) {
             EXPECT_EQ(labels.at(size_t(id)), stored["label"]);
+        }
     }
 }
 
