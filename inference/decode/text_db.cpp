@@ -75,7 +75,7 @@ class Regions {
         const size_t i = size_t(y) * size_t(width_) + size_t(x);
         if (!(map_[i] > threshold_) || seen_[i])
             return false;
-        seen_[i] = true;
+        seen_[i] = 1;
         stack_.push_back({x, y});
         return true;
     }
@@ -101,7 +101,7 @@ class Regions {
     const float *map_;
     const int width_, height_;
     const float threshold_;
-    std::vector<bool> seen_;
+    std::vector<char> seen_;
     std::vector<Pixel> stack_;
     int area_ = 0;
 };

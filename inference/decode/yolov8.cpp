@@ -57,24 +57,24 @@ std::vector<std::string> labels(const ModelFacts &facts)
     return labels_for(classes_of(facts, facts.outputs[0].shape[1]));
 }
 
-/// Best class of each prediction; walks the classes in the outer loop, as they lie in memory.
-struct Best {
-    std::vector<float> score;
-    std::vector<int> label_id;
-};
-
-Best best_classes(const float *scores, int64_t classes, size_t predictions)
+/// Highest score of each prediction; walks the classes in the outer loop, as they lie in memory.
+std::vector<float> highest_scores(const float *scores, int64_t classes, size_t predictions)
 {
-    Best best{std::vector<float>(scores, scores + predictions), std::vector<int>(predictions, 0)};
+    std::vector<float> highest(scores, scores + predictions);
     for (int64_t c = 1; c < classes; c++) {
         const float *row = scores + size_t(c) * predictions;
-        for (size_t i = 0; i < predictions; i++) {
-            const bool better = row[i] > best.score[i];
-            best.score[i] = better ? row[i] : best.score[i];
-            best.label_id[i] = better ? int(c) : best.label_id[i];
-        }
+        for (size_t i = 0; i < predictions; i++)
+            highest[i] = row[i] > highest[i] ? row[i] : highest[i];
     }
-    return best;
+    return highest;
+}
+
+int class_with(float score, const float *scores, int64_t classes, size_t predictions)
+{
+    int c = 0;
+    while (c + 1 < classes && scores[size_t(c) * predictions] != score)
+        c++;
+    return c;
 }
 
 std::vector<Object::Keypoint> keypoints(const float *first, size_t predictions, const KeypointShape &shape)
@@ -99,13 +99,13 @@ Results decode(const ModelFacts &facts, const ImageSpec &, const DecodeOptions &
     const float *data = columns.data<float>();
     const float threshold = threshold_of(options, custom_threshold);
     const KeypointShape shape = keypoint_shape(facts);
-    const Best best = best_classes(data + 4 * n, classes, n);
+    const std::vector<float> highest = highest_scores(data + 4 * n, classes, n);
     std::vector<Object> objects;
     for (size_t i = 0; i < n; i++) {
-        if (!(best.score[i] >= threshold))
+        if (!(highest[i] >= threshold))
             continue;
-        Object object =
-            centred(data[i], data[n + i], data[2 * n + i], data[3 * n + i], best.score[i], best.label_id[i]);
+        Object object = centred(data[i], data[n + i], data[2 * n + i], data[3 * n + i], highest[i],
+                                class_with(highest[i], data + 4 * n + i, classes, n));
         object.keypoints = keypoints(data + size_t(4 + classes) * n + i, n, shape);
         add(objects, std::move(object));
     }
