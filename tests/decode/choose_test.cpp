@@ -1,4 +1,4 @@
-#include "inference/read.h"
+#include "devices/core.h"
 #include "support.h"
 #include "support/shared_data.h"
 
@@ -136,7 +136,7 @@ TEST(ChooseDecoder, RefusesRealModelsOfOtherKinds)
     };
     for (const auto &c : cases) {
         const auto path = shared_data() / "data" / "models" / "onnx" / (std::string(c.model) + ".onnx");
-        const ModelFacts facts = facts_of(read_model_file(path));
+        const ModelFacts facts = facts_of(*read_shared(path.string()));
         const std::string message = message_of([&] { choose_decoder(facts, c.task); });
         EXPECT_NE(message.find(c.part), std::string::npos) << c.model << ": " << message;
     }

@@ -1,5 +1,5 @@
+#include "devices/core.h"
 #include "inference/decode/decoder.h"
-#include "inference/read.h"
 #include "preprocess/geometry.h"
 #include "support/shared_data.h"
 #include "tools/npy.h"
@@ -155,7 +155,7 @@ TEST_P(Detectors, FindTheStoredObjects)
     SKIP_WITHOUT_SHARED_DATA();
     const Detector &c = GetParam();
     const Golden golden(onnx_folder() / (c.model + ".expected"));
-    const ModelFacts facts = facts_of(read_model_file(onnx_folder() / (c.model + ".onnx")));
+    const ModelFacts facts = facts_of(*read_shared((onnx_folder() / (c.model + ".onnx")).string()));
     const Choice choice = choose_decoder(facts, Task::detect);
     EXPECT_EQ(choice.decoder->name, c.decoder);
     ImageSpec spec = choice.decoder->preprocessing(facts);
@@ -244,7 +244,7 @@ TEST_P(Classifiers, GiveTheStoredClasses)
 {
     SKIP_WITHOUT_SHARED_DATA();
     const Golden golden(onnx_folder() / (GetParam() + ".expected"));
-    const ModelFacts facts = facts_of(read_model_file(onnx_folder() / (GetParam() + ".onnx")));
+    const ModelFacts facts = facts_of(*read_shared((onnx_folder() / (GetParam() + ".onnx")).string()));
     const Choice choice = choose_decoder(facts, Task::classify);
     EXPECT_EQ(choice.decoder->name, "classifier");
     ImageSpec spec = choice.decoder->preprocessing(facts);
