@@ -73,7 +73,7 @@ struct Graph {
     std::vector<Value> values;
     std::vector<Node> nodes;
     std::vector<ValueId> inputs, outputs;
-    /// What the model file says of itself: metadata_props, rt_info, and as "producer_name" the program that wrote it.
+    /// What the model file says of itself: metadata_props, rt_info, and as "onnx.producer_name" the program that wrote it.
     std::map<std::string, std::string> metadata;
 
     ValueId add_value(Value value);

@@ -125,6 +125,64 @@ Port port_of(const Value &value)
     return {value.name, value.type, value.shape.value_or(Shape()), false};
 }
 
+bool has_open_size(const Port &port)
+{
+    return std::find(port.shape.begin() + std::min<ptrdiff_t>(1, std::ssize(port.shape)), port.shape.end(), -1) !=
+           port.shape.end();
+}
+
+void set_open(int64_t &size, int64_t value)
+{
+    if (size == -1)
+        size = value;
+}
+
+/// Shapes of the outputs when the picture's open sizes are `side` and every other open size of the inputs is 1; nothing
+/// when the graph does not allow it.
+std::vector<Shape> output_shapes(Graph graph, const ModelFacts &facts, int64_t side)
+{
+    for (size_t i = 0; i < graph.inputs.size(); i++) {
+        Value &value = graph.values[graph.inputs[i]];
+        const Port &port = facts.inputs[i];
+        if (!value.shape)
+            return {};
+        if (port.image && value.shape->size() == 4) {
+            const size_t height = layout_of(port) == Layout::nchw ? 2 : 1;
+            set_open((*value.shape)[height], side);
+            set_open((*value.shape)[height + 1], side);
+        }
+        for (int64_t &size : *value.shape)
+            set_open(size, 1);
+    }
+    std::vector<Shape> shapes;
+    try {
+        infer_shapes(graph);
+    } catch (const Error &) {
+        return {};
+    }
+    for (ValueId id : graph.outputs)
+        shapes.push_back(graph.values[id].shape.value_or(Shape()));
+    return shapes;
+}
+
+/// Sizes that shape inference leaves open only because the picture's size is open: they are the same for two sizes.
+void settle_open_outputs(ModelFacts &facts, const Graph &graph)
+{
+    if (std::none_of(facts.outputs.begin(), facts.outputs.end(), has_open_size) || !image_port(facts))
+        return;
+    const auto small = output_shapes(graph, facts, 192), large = output_shapes(graph, facts, 256);
+    if (small.empty() || large.empty())
+        return;
+    for (size_t i = 0; i < facts.outputs.size(); i++) {
+        Shape &shape = facts.outputs[i].shape;
+        if (small[i].size() != shape.size() || large[i].size() != shape.size())
+            continue;
+        for (size_t axis = 1; axis < shape.size(); axis++)
+            if (shape[axis] == -1 && small[i][axis] == large[i][axis])
+                shape[axis] = small[i][axis];
+    }
+}
+
 } // namespace
 
 ModelFacts facts_of(const Graph &graph)
@@ -144,6 +202,7 @@ ModelFacts facts_of(const Graph &graph)
         facts.inputs[index].image = true;
         facts.stem_ops = walk.stem(graph.inputs[index]);
     }
+    settle_open_outputs(facts, graph);
     return facts;
 }
 

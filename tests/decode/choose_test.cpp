@@ -167,6 +167,28 @@ output %8
     EXPECT_EQ(facts.stem_ops, (std::vector<std::string>{"Mul"}));
 }
 
+TEST(FactsOf, SettlesSizesThatDoNotDependOnThePicture)
+{
+    Graph graph = parse(R"(graph "g"
+input %0:f32[?x3x?x?] "x"
+const %1:s64[1] "zero" = {0}
+const %2:s64[1] "three" = {3}
+%3:s64[*] "s" = Shape(%0) "n3"
+%4:s64[*] "b" = Gather(%3, %1) "n4"
+%5:s64[*] "t" = Concat(%4, %2) {axis=0} "n5"
+%6:f32[*] "m" = GlobalAveragePool(%0) "n6"
+%7:f32[*] "y" = Reshape(%6, %5) "n7"
+%8:f32[*] "z" = Relu(%0) "n8"
+output %7
+output %8
+)");
+    infer_shapes(graph);
+    ASSERT_EQ(graph.values[graph.outputs[0]].shape, (Shape{-1, -1}));
+    const ModelFacts facts = facts_of(graph);
+    EXPECT_EQ(facts.outputs[0].shape, (Shape{-1, 3}));
+    EXPECT_EQ(facts.outputs[1].shape, (Shape{-1, 3, -1, -1}));
+}
+
 TEST(FindImageInput, TakesTheOneWithFourAxesAndOneOrThreeChannels)
 {
     ModelFacts facts;
