@@ -171,6 +171,11 @@ struct Case {
     std::string model, device;
 };
 
+void PrintTo(const Case &what, std::ostream *stream)
+{
+    *stream << what.model << " on " << what.device;
+}
+
 std::vector<Case> all_cases()
 {
     std::vector<Case> cases;
