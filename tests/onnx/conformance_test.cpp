@@ -105,7 +105,7 @@ std::ostream &operator<<(std::ostream &stream, const Case &made)
 std::vector<Case> all_cases()
 {
     std::vector<Case> cases;
-    for (const char *device : {"REF"})
+    for (const char *device : {"REF", "CPU"})
         for (const std::string &name : listed("manifest.txt"))
             cases.push_back({name, device});
     return cases;
