@@ -141,6 +141,7 @@ struct FrameWork {
     std::deque<Job> jobs;          // a deque: jobs must not move
     std::vector<int> regions;      // for each job the index in regions_of_interest(); -1: the whole frame
     std::vector<Affine> to_frames; // for each job
+    std::atomic<size_t> unfinished = 0;
     std::exception_ptr error;      // the frame could not be given to the model
 };
 
@@ -282,19 +283,30 @@ void fill(FrameWork &work, const Image &frame, const std::vector<ChosenRegion> &
     }
 }
 
+/// A device's thread: one job less. The entry's release comes last, because nothing may live after it.
+void end_job(LeatAsyncFilter *filter, AsyncQueue::Entry &entry, FrameWork &work)
+{
+    if (--work.unfinished == 0) {
+        std::lock_guard lock(state_of(filter).mutex);
+        state_of(filter).in_flight--;
+    }
+    release(filter, entry);
+}
+
 void submit(LeatAsyncFilter *filter, AsyncQueue::Entry &entry, FrameWork &work, CompiledModel &compiled)
 {
     ModelFilterState &state = state_of(filter);
     {
         std::lock_guard lock(state.mutex);
         state.inferred++;
-        state.in_flight++;
+        state.in_flight += !work.jobs.empty();
         state.most_in_flight = std::max(state.most_in_flight, state.in_flight);
     }
+    work.unfinished = work.jobs.size();
     for (Job &job : work.jobs) {
         hold(filter, entry);
         job.stream = state.stream;
-        job.done = [filter, &entry](Job &) { release(filter, entry); };
+        job.done = [filter, &entry, &work](Job &) { end_job(filter, entry, work); };
         compiled.submit(job);
     }
 }
@@ -331,7 +343,6 @@ void start(LeatAsyncFilter *filter, AsyncQueue::Entry &entry)
 void count(ModelFilterState &state, const FrameWork &work)
 {
     std::lock_guard lock(state.mutex);
-    state.in_flight--;
     state.jobs += work.jobs.size();
     for (const Job &job : work.jobs) {
         state.queued.add(job.started - job.submitted);

@@ -1,0 +1,72 @@
+#include "element_test.h"
+
+#include <cstring>
+
+namespace leat {
+namespace {
+
+std::vector<const LeatTensorMeta *> tensors_of(GstBuffer *buffer)
+{
+    std::vector<const LeatTensorMeta *> metas;
+    gpointer state = nullptr;
+    while (GstMeta *meta =
+               gst_buffer_iterate_meta_filtered(buffer, &state, g_type_from_name("LeatTensorMetaAPI")))
+        metas.push_back(reinterpret_cast<const LeatTensorMeta *>(meta));
+    return metas;
+}
+
+void check_detector_tensors(const LeatTensorMeta *meta)
+{
+    EXPECT_STREQ(meta->model, "detector");
+    ASSERT_EQ(meta->n_tensors, 2u);
+    const LeatTensor &scores = meta->tensors[0], &boxes = meta->tensors[1];
+    EXPECT_STREQ(scores.name, "scores");
+    EXPECT_STREQ(scores.type, "f32");
+    ASSERT_EQ(scores.rank, 3u);
+    EXPECT_EQ(std::tuple(scores.dims[0], scores.dims[1], scores.dims[2]), std::tuple(1, 2, 2));
+    ASSERT_EQ(scores.size, 16u);
+    EXPECT_FLOAT_EQ(static_cast<const float *>(scores.data)[1], 0.9f);
+    EXPECT_STREQ(boxes.name, "boxes");
+    EXPECT_EQ(boxes.size, 32u);
+    EXPECT_NEAR(static_cast<const float *>(boxes.data)[2], 60 / 255.0, 1e-5);
+}
+
+TEST(Infer, AttachesTensors)
+{
+    const TemporaryFolder folder;
+    ElementHarness infer("leatinfer", {{"model", write_detector(folder)}, {"device", "REF"}});
+    ASSERT_EQ(infer.push(make_frame(0, 60)), GST_FLOW_OK);
+    BufferPtr buffer = infer.pull();
+    ASSERT_EQ(tensors_of(buffer.get()).size(), 1u);
+    EXPECT_EQ(tensors_of(buffer.get())[0]->region_id, 0);
+    EXPECT_EQ(tensors_of(buffer.get())[0]->w, 510u);
+    check_detector_tensors(tensors_of(buffer.get())[0]);
+
+    // A copy shares the numbers and outlives the original.
+    const BufferPtr copy(gst_buffer_copy(buffer.get()));
+    EXPECT_EQ(tensors_of(copy.get())[0]->tensors[0].data, tensors_of(buffer.get())[0]->tensors[0].data);
+    buffer.reset();
+    check_detector_tensors(tensors_of(copy.get())[0]);
+}
+
+TEST(Infer, AttachesTensorsOfRegions)
+{
+    const TemporaryFolder folder;
+    ElementHarness infer("leatinfer",
+                         {{"model", write_detector(folder)}, {"device", "REF"}, {"inference-region", "roi-list"}});
+    GstBuffer *frame = make_frame(0, 60);
+    gst_buffer_add_video_region_of_interest_meta(frame, "a", 10, 2, 100, 10)->id = 4;
+    gst_buffer_add_video_region_of_interest_meta(frame, "b", 500, 2, 100, 10)->id = 6; // clipped at the right edge
+    ASSERT_EQ(infer.push(frame), GST_FLOW_OK);
+    const BufferPtr buffer = infer.pull();
+    const auto metas = tensors_of(buffer.get());
+    ASSERT_EQ(metas.size(), 2u);
+    EXPECT_EQ(std::tuple(metas[0]->region_id, metas[0]->x, metas[0]->y, metas[0]->w, metas[0]->h),
+              std::tuple(4, 10u, 2u, 100u, 10u));
+    EXPECT_EQ(std::tuple(metas[1]->region_id, metas[1]->x, metas[1]->w), std::tuple(6, 500u, 10u));
+    check_detector_tensors(metas[0]);
+    check_detector_tensors(metas[1]);
+}
+
+} // namespace
+} // namespace leat

@@ -1,0 +1,116 @@
+#include "element_test.h"
+
+namespace leat {
+namespace {
+
+/// Frames whose neighbours end in the wrong order.
+void check_order(const char *nireq)
+{
+    const TemporaryFolder folder;
+    ElementHarness detect("leatdetect",
+                          on_fake(write_detector(folder), "latency_ms=1,jitter_ms=6,depth=8", {{"nireq", nireq}}));
+    for (guint k = 0; k < 40; k++) {
+        GstBuffer *buffer = make_frame(k, static_cast<guint8>(k + 10));
+        GST_BUFFER_DTS(buffer) = GST_BUFFER_PTS(buffer) + 1;
+        GST_BUFFER_OFFSET(buffer) = k;
+        if (k % 3 == 0)
+            GST_BUFFER_FLAG_SET(buffer, GST_BUFFER_FLAG_MARKER);
+        if (k % 5 == 0)
+            GST_BUFFER_FLAG_SET(buffer, GST_BUFFER_FLAG_DISCONT);
+        ASSERT_EQ(detect.push(buffer), GST_FLOW_OK);
+    }
+    for (guint k = 0; k < 40; k++) {
+        const BufferPtr buffer = detect.pull();
+        ASSERT_TRUE(buffer) << "frame " << k;
+        EXPECT_EQ(GST_BUFFER_PTS(buffer.get()), k * 40 * GST_MSECOND);
+        EXPECT_EQ(GST_BUFFER_DTS(buffer.get()), k * 40 * GST_MSECOND + 1);
+        EXPECT_EQ(GST_BUFFER_DURATION(buffer.get()), 40 * GST_MSECOND);
+        EXPECT_EQ(GST_BUFFER_OFFSET(buffer.get()), k);
+        EXPECT_EQ(bool(GST_BUFFER_FLAG_IS_SET(buffer.get(), GST_BUFFER_FLAG_MARKER)), k % 3 == 0);
+        EXPECT_EQ(bool(GST_BUFFER_FLAG_IS_SET(buffer.get(), GST_BUFFER_FLAG_DISCONT)), k % 5 == 0);
+        EXPECT_EQ(brightness_of(buffer.get()), static_cast<int>(k) + 10) << "the boxes are those of another frame";
+    }
+    EXPECT_EQ(detect.stat("frames-in"), "40");
+    EXPECT_EQ(detect.stat("frames-out"), "40");
+}
+
+TEST(Order, KeptWithOneRequest)
+{
+    check_order("1");
+}
+TEST(Order, KeptWithEightRequests)
+{
+    check_order("8");
+}
+
+TEST(Order, EndOfStreamDrains)
+{
+    const TemporaryFolder folder;
+    ElementHarness detect("leatdetect", on_fake(write_detector(folder), "latency_ms=30,depth=8"));
+    for (guint k = 0; k < 5; k++)
+        ASSERT_EQ(detect.push(make_frame(k, 100)), GST_FLOW_OK);
+    ASSERT_TRUE(gst_harness_push_event(detect.harness(), gst_event_new_eos()));
+    while (GstEvent *event = gst_harness_pull_event(detect.harness())) {
+        const bool eos = GST_EVENT_TYPE(event) == GST_EVENT_EOS;
+        gst_event_unref(event);
+        if (eos)
+            break;
+    }
+    EXPECT_EQ(gst_harness_buffers_received(detect.harness()), 5u);
+}
+
+/// As many frames as the device wants are at work at once; never more, and one with nireq=1.
+TEST(Overlap, FillsTheDevice)
+{
+    const TemporaryFolder folder;
+    const struct {
+        const char *nireq, *most;
+    } cases[] = {{"0", "2"}, {"1", "1"}, {"3", "3"}};
+    for (const auto &c : cases) {
+        ElementHarness detect("leatdetect",
+                              on_fake(write_detector(folder), "latency_ms=60,depth=2", {{"nireq", c.nireq}}));
+        for (guint k = 0; k < 5; k++)
+            ASSERT_EQ(detect.push(make_frame(k, 100)), GST_FLOW_OK);
+        for (guint k = 0; k < 5; k++)
+            ASSERT_TRUE(detect.pull());
+        EXPECT_EQ(detect.stat("most-in-flight"), c.most) << "nireq=" << c.nireq;
+    }
+}
+
+TEST(Interval, FramesBetweenPassInOrder)
+{
+    const TemporaryFolder folder;
+    ElementHarness detect("leatdetect", on_fake(write_detector(folder), "latency_ms=5,depth=4",
+                                                {{"inference-interval", "3"}, {"nireq", "4"}}));
+    for (guint k = 0; k < 10; k++)
+        ASSERT_EQ(detect.push(make_frame(k, static_cast<guint8>(50 + k))), GST_FLOW_OK);
+    for (guint k = 0; k < 10; k++) {
+        const BufferPtr buffer = detect.pull();
+        ASSERT_TRUE(buffer);
+        EXPECT_EQ(GST_BUFFER_PTS(buffer.get()), k * 40 * GST_MSECOND);
+        EXPECT_EQ(brightness_of(buffer.get()), k % 3 ? -1 : static_cast<int>(50 + k));
+    }
+    EXPECT_EQ(detect.stat("inferred"), "4");
+    EXPECT_EQ(detect.stat("skipped"), "6");
+}
+
+TEST(Sharing, TwoElementsHoldOneCompiledModel)
+{
+    const TemporaryFolder folder;
+    const std::string model = write_detector(folder);
+    ElementHarness first("leatdetect", on_fake(model, "depth=2"));
+    EXPECT_EQ(first.stat("model-users"), "1");
+    {
+        ElementHarness second("leatdetect", on_fake(model, "depth=2", {{"threshold", "0.85"}}));
+        EXPECT_EQ(first.stat("model-users"), "2");
+        // The threshold stays each element's own.
+        first.push(make_frame(0, 100));
+        second.push(make_frame(0, 100));
+        EXPECT_EQ(regions_of(first.pull().get()).size(), 2u);
+        EXPECT_EQ(regions_of(second.pull().get()).size(), 1u);
+    }
+    EXPECT_EQ(first.stat("model-users"), "1");
+}
+
+} // namespace
+} // namespace leat

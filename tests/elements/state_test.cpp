@@ -1,0 +1,130 @@
+#include "element_test.h"
+
+namespace leat {
+namespace {
+
+class Pipeline
+{
+  public:
+    explicit Pipeline(const std::string &text)
+    {
+        GError *error = nullptr;
+        pipeline_ = gst_parse_launch(text.c_str(), &error);
+        if (error)
+            throw std::runtime_error(error->message);
+        bus_ = gst_element_get_bus(pipeline_);
+    }
+    ~Pipeline()
+    {
+        set(GST_STATE_NULL);
+        gst_object_unref(bus_);
+        gst_object_unref(pipeline_);
+    }
+    Pipeline(const Pipeline &) = delete;
+    Pipeline &operator=(const Pipeline &) = delete;
+
+    GstStateChangeReturn set(GstState state) { return gst_element_set_state(pipeline_, state); }
+    /// Waits for the state to be there.
+    GstStateChangeReturn wait() { return gst_element_get_state(pipeline_, nullptr, nullptr, 60 * GST_SECOND); }
+    bool has_error()
+    {
+        GstMessage *message = gst_bus_pop_filtered(bus_, GST_MESSAGE_ERROR);
+        if (message)
+            gst_message_unref(message);
+        return message;
+    }
+    bool wait_for_eos()
+    {
+        GstMessage *message =
+            gst_bus_timed_pop_filtered(bus_, 60 * GST_SECOND, GstMessageType(GST_MESSAGE_ERROR | GST_MESSAGE_EOS));
+        const bool eos = message && GST_MESSAGE_TYPE(message) == GST_MESSAGE_EOS;
+        if (message)
+            gst_message_unref(message);
+        return eos;
+    }
+    GstElement *get() { return pipeline_; }
+
+  private:
+    GstElement *pipeline_;
+    GstBus *bus_;
+};
+
+std::string detect_on_fake(const TemporaryFolder &folder)
+{
+    return "videotestsrc ! video/x-raw,format=NV12,width=64,height=64,framerate=1000/1 ! leatdetect model=" +
+           write_detector(folder) + " device=\"FAKE(latency_ms=4,jitter_ms=3,depth=4)\" name=detect ! ";
+}
+
+TEST(States, CycleAHundredTimes)
+{
+    const TemporaryFolder folder;
+    Pipeline pipeline(detect_on_fake(folder) + "leatmetaconvert ! fakesink sync=false");
+    constexpr GstState lower[] = {GST_STATE_NULL, GST_STATE_READY, GST_STATE_PAUSED};
+    for (int cycle = 0; cycle < 100; cycle++) {
+        ASSERT_NE(pipeline.set(GST_STATE_PLAYING), GST_STATE_CHANGE_FAILURE) << cycle;
+        // Sometimes stopped at once, sometimes with frames in flight.
+        if (cycle % 2)
+            ASSERT_EQ(pipeline.wait(), GST_STATE_CHANGE_SUCCESS) << cycle;
+        ASSERT_NE(pipeline.set(lower[cycle % 3]), GST_STATE_CHANGE_FAILURE) << cycle;
+        ASSERT_FALSE(pipeline.has_error()) << cycle;
+    }
+}
+
+TEST(States, SeeksWithJobsInFlight)
+{
+    const TemporaryFolder folder;
+    Pipeline pipeline(detect_on_fake(folder) + "fakesink sync=false");
+    ASSERT_NE(pipeline.set(GST_STATE_PLAYING), GST_STATE_CHANGE_FAILURE);
+    ASSERT_EQ(pipeline.wait(), GST_STATE_CHANGE_SUCCESS);
+    for (int i = 0; i < 30; i++)
+        ASSERT_TRUE(gst_element_seek_simple(pipeline.get(), GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH,
+                                            static_cast<gint64>(i) * 100 * gint64(GST_MSECOND)))
+            << i;
+    ASSERT_EQ(pipeline.wait(), GST_STATE_CHANGE_SUCCESS);
+    ASSERT_FALSE(pipeline.has_error());
+}
+
+TEST(States, EndOfStreamReachesTheSinkWithEveryFrame)
+{
+    const TemporaryFolder folder;
+    Pipeline pipeline("videotestsrc num-buffers=57 ! video/x-raw,format=I420,width=64,height=64 ! leatdetect model=" +
+                      write_detector(folder) +
+                      " device=\"FAKE(latency_ms=2,jitter_ms=3,depth=4)\" name=detect ! fakesink sync=false");
+    ASSERT_NE(pipeline.set(GST_STATE_PLAYING), GST_STATE_CHANGE_FAILURE);
+    ASSERT_TRUE(pipeline.wait_for_eos());
+    GstElement *detect = gst_bin_get_by_name(GST_BIN(pipeline.get()), "detect");
+    GstStructure *stats = nullptr;
+    g_object_get(detect, "stats", &stats, nullptr);
+    guint64 in = 0, out = 0;
+    gst_structure_get(stats, "frames-in", G_TYPE_UINT64, &in, "frames-out", G_TYPE_UINT64, &out, nullptr);
+    gst_structure_free(stats);
+    gst_object_unref(detect);
+    EXPECT_EQ(in, 57u);
+    EXPECT_EQ(out, 57u);
+}
+
+TEST(States, AChainOfElementsOnOneStream)
+{
+    const TemporaryFolder folder;
+    const auto path = folder / "out.jsonl";
+    Pipeline pipeline("videotestsrc num-buffers=12 pattern=white ! video/x-raw,format=BGRx,width=510,height=64 "
+                      "! leatdetect device=REF model=" +
+                      write_detector(folder) + " ! leatclassify device=REF labels=dark,bright model=" +
+                      write_classifier(folder) +
+                      " ! leatmetaconvert ! leatpublish file-format=json-lines file-path=" + path.string() +
+                      " ! leatoverlay ! videoconvert ! fakesink sync=false");
+    ASSERT_NE(pipeline.set(GST_STATE_PLAYING), GST_STATE_CHANGE_FAILURE);
+    ASSERT_TRUE(pipeline.wait_for_eos());
+    std::ifstream file(path);
+    std::string line;
+    int lines = 0;
+    while (std::getline(file, line)) {
+        lines++;
+        EXPECT_NE(line.find("\"classification_layer_name:prob\":{\"confidence\":"), std::string::npos) << line;
+        EXPECT_NE(line.find("\"label\":\"bright\""), std::string::npos) << line;
+    }
+    EXPECT_EQ(lines, 12);
+}
+
+} // namespace
+} // namespace leat
