@@ -2,6 +2,8 @@
 
 #include "gst/durations.h"
 
+#include <gst/video/video.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -155,7 +157,7 @@ void pass_buffer(LeatAsyncFilter *self, AsyncQueue::Entry &entry)
     }
 }
 
-/// As many buffers as may be inside here are missing to whoever allocates them, and must come on top.
+/// Whoever allocates the buffers lacks those that are inside here, so they come on top.
 void ask_for_buffers(GstQuery *query, guint depth)
 {
     GstCaps *caps = nullptr;
@@ -169,6 +171,9 @@ void ask_for_buffers(GstQuery *query, guint depth)
         if (pool)
             gst_object_unref(pool);
     }
+    GstVideoInfo info;
+    if (!pools && caps && gst_video_info_from_caps(&info, caps))
+        gst_query_add_allocation_pool(query, nullptr, static_cast<guint>(info.size), depth, 0);
 }
 
 void answer(LeatAsyncFilter *self, PendingQuery &pending)

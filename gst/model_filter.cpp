@@ -142,7 +142,7 @@ struct FrameWork {
     std::vector<int> regions;      // for each job the index in regions_of_interest(); -1: the whole frame
     std::vector<Affine> to_frames; // for each job
     std::atomic<size_t> unfinished = 0;
-    std::exception_ptr error;      // the frame could not be given to the model
+    std::exception_ptr error; // the frame could not be given to the model
 };
 
 } // namespace
@@ -437,7 +437,8 @@ GstStructure *stats(LeatModelFilter *self)
         return stats;
     gst_structure_set(stats, "device", G_TYPE_STRING, self->settings->now()->device.c_str(), "decoder", G_TYPE_STRING,
                       state.model->decoder ? std::string(state.model->decoder->name).c_str() : "none", "decoder-reason",
-                      G_TYPE_STRING, state.model->decoder_reason.c_str(), nullptr);
+                      G_TYPE_STRING, state.model->decoder_reason.c_str(), "model-users", G_TYPE_INT,
+                      static_cast<int>(state.model->compiled.use_count()), nullptr);
     GstStructure *settings = settings_structure(*state.model);
     gst_structure_set(stats, "settings", GST_TYPE_STRUCTURE, settings, nullptr);
     gst_structure_free(settings);

@@ -49,10 +49,8 @@ TEST(Detect, ThresholdMaxObjectsAndLabels)
         size_t regions;
         const char *label;
     } cases[] = {
-        {{{"threshold", "0.85"}}, 1, "face"},
-        {{{"threshold", "0.95"}}, 0, nullptr},
-        {{{"max-objects", "1"}}, 1, "face"},
-        {{{"labels", "nothing, bulb"}}, 2, "bulb"},
+        {{{"threshold", "0.85"}}, 1, "face"},   {{{"threshold", "0.95"}}, 0, nullptr},
+        {{{"max-objects", "1"}}, 1, "face"},    {{{"labels", "nothing, bulb"}}, 2, "bulb"},
         {{{"labels-file", labels}}, 2, "lamp"},
     };
     for (auto c : cases) {
@@ -62,8 +60,9 @@ TEST(Detect, ThresholdMaxObjectsAndLabels)
         const BufferPtr buffer = detect.pull();
         const auto regions = regions_of(buffer.get());
         EXPECT_EQ(regions.size(), c.regions) << c.settings[0].second;
-        if (c.label && !regions.empty())
+        if (c.label && !regions.empty()) {
             EXPECT_STREQ(g_quark_to_string(regions[0]->roi_type), c.label);
+        }
     }
 }
 
@@ -119,8 +118,8 @@ TEST(Detect, HonoursStridesAndOffsetsOfVideoMeta)
 {
     const TemporaryFolder folder;
     ElementHarness detect("leatdetect", {{"model", write_detector(folder)}, {"device", "REF"}});
-    constexpr gsize offset[] = {64, 0, 0, 0};
-    constexpr gint stride[] = {2048, 0, 0, 0};
+    gsize offset[] = {64, 0, 0, 0};
+    gint stride[] = {2048, 0, 0, 0};
     GstBuffer *frame = gst_buffer_new_allocate(nullptr, 64 + 2048 * frame_height, nullptr);
     gst_buffer_memset(frame, 0, 255, 64 + 2048 * frame_height);
     for (gsize y = 0; y < gsize(frame_height); y++)
@@ -135,16 +134,13 @@ TEST(Detect, DoesNotCopyPixels)
 {
     const TemporaryFolder folder;
     ElementHarness detect("leatdetect", on_fake(write_detector(folder), "depth=1"));
-    const BufferPtr shared(gst_buffer_ref(make_frame(0, 90)));
-    gst_buffer_ref(shared.get());
-    gst_buffer_unref(shared.get());
+    const BufferPtr shared(make_frame(0, 90));
     ASSERT_EQ(detect.push(gst_buffer_ref(shared.get())), GST_FLOW_OK);
     const BufferPtr buffer = detect.pull();
     EXPECT_EQ(brightness_of(buffer.get()), 90);
     EXPECT_NE(buffer.get(), shared.get()) << "metadata was put on a buffer that somebody else reads";
     EXPECT_TRUE(regions_of(shared.get()).empty());
     EXPECT_EQ(gst_buffer_peek_memory(buffer.get(), 0), gst_buffer_peek_memory(shared.get(), 0));
-    gst_buffer_unref(shared.get());
 }
 
 /// The same grey in every format gives the same answer.

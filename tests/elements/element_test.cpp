@@ -5,8 +5,7 @@
 namespace leat {
 namespace {
 
-class GStreamer : public testing::Environment
-{
+class GStreamer : public testing::Environment {
   public:
     void SetUp() override { gst_init(nullptr, nullptr); }
 };
@@ -51,8 +50,7 @@ std::vector<GstVideoRegionOfInterestMeta *> regions_of(GstBuffer *buffer)
 {
     std::vector<GstVideoRegionOfInterestMeta *> regions;
     gpointer state = nullptr;
-    while (GstMeta *meta =
-               gst_buffer_iterate_meta_filtered(buffer, &state, GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE))
+    while (GstMeta *meta = gst_buffer_iterate_meta_filtered(buffer, &state, GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE))
         regions.push_back(reinterpret_cast<GstVideoRegionOfInterestMeta *>(meta));
     return regions;
 }
@@ -93,7 +91,8 @@ BufferPtr ElementHarness::pull()
 
 std::string ElementHarness::error(int seconds)
 {
-    return text_of(gst_bus_timed_pop_filtered(bus_, static_cast<GstClockTime>(seconds) * GST_SECOND, GST_MESSAGE_ERROR));
+    return text_of(
+        gst_bus_timed_pop_filtered(bus_, static_cast<GstClockTime>(seconds) * GST_SECOND, GST_MESSAGE_ERROR));
 }
 
 std::string ElementHarness::stat(const char *field)

@@ -17,8 +17,7 @@
 namespace leat {
 
 inline constexpr int frame_width = 510, frame_height = 16; ///< box edges of the detector fall on whole pixels
-inline constexpr const char *frame_caps =
-    "video/x-raw,format=RGB,width=510,height=16,framerate=25/1,colorimetry=sRGB";
+inline constexpr const char *frame_caps = "video/x-raw,format=RGB,width=510,height=16,framerate=25/1,colorimetry=sRGB";
 
 struct UnrefBuffer {
     void operator()(GstBuffer *buffer) const { gst_buffer_unref(buffer); }
@@ -37,8 +36,7 @@ const char *json_of(GstBuffer *);
 using Setting = std::pair<const char *, std::string>;
 
 /// An element between two pads of the test, with a bus of its own, playing.
-class ElementHarness
-{
+class ElementHarness {
   public:
     ElementHarness(const char *element, const std::vector<Setting> &settings, const char *caps = frame_caps);
     ~ElementHarness();
@@ -64,7 +62,8 @@ class ElementHarness
 std::vector<Setting> on_fake(const std::string &model, const std::string &arguments,
                              const std::vector<Setting> &more = {});
 
-/// Makes the element, sets the properties, and brings it to PAUSED; the error message on its bus, "" when it gets there.
+/// Makes the element, sets the properties, and brings it to PAUSED; the error message on its bus, "" when it gets
+/// there.
 std::string error_when_starting(const char *element, const std::vector<Setting> &settings);
 
 } // namespace leat

@@ -16,8 +16,8 @@ TEST(Errors, AreSentencesWhenGoingToPaused)
     const TemporaryFolder folder;
     write_detector(folder);
     write_classifier(folder);
-    const std::string whole = onnx_bytes(onnx_model(onnx_input("x", {1, 3, 8, 8}) + onnx_output("y") +
-                                                    onnx_node("Foo", {"x"}, "y", "name: \"foo\" ")));
+    const std::string whole = onnx_bytes(
+        onnx_model(onnx_input("x", {1, 3, 8, 8}) + onnx_output("y") + onnx_node("Foo", {"x"}, "y", "name: \"foo\" ")));
     folder.write("unsupported.onnx", whole);
     folder.write("truncated.onnx", std::string_view(whole).substr(0, whole.size() / 2));
     folder.write("text.onnx", "this is not a model");
@@ -34,7 +34,8 @@ TEST(Errors, AreSentencesWhenGoingToPaused)
         {"leatdetect", {{"model", "%/text.onnx"}}, "while reading \"%/text.onnx\": "},
         {"leatdetect",
          {{"model", "%/unsupported.onnx"}},
-         "while reading \"%/unsupported.onnx\": node \"foo\": operator Foo (domain ai.onnx, opset 22) is not supported"},
+         "while reading \"%/unsupported.onnx\": node \"foo\": operator Foo (domain ai.onnx, opset 22) is not "
+         "supported"},
         {"leatdetect", {{"model", "%/brightness.onnx"}}, "model \"%/brightness.onnx\": "},
         {"leatclassify", {{"model", "%/detector.onnx"}}, "model \"%/detector.onnx\": "},
         {"leatdetect",
@@ -112,7 +113,8 @@ TEST(Errors, RefusedValuesLeaveTheOldOnes)
 
 TEST(Errors, EveryPropertyReadsBack)
 {
-    for (const char *name : {"leatdetect", "leatclassify", "leatinfer", "leatoverlay", "leatmetaconvert", "leatpublish"}) {
+    for (const char *name :
+         {"leatdetect", "leatclassify", "leatinfer", "leatoverlay", "leatmetaconvert", "leatpublish"}) {
         GstElement *element = gst_element_factory_make(name, nullptr);
         ASSERT_TRUE(element) << name;
         guint count = 0;
@@ -126,8 +128,9 @@ TEST(Errors, EveryPropertyReadsBack)
             const bool is_ours = g_type_is_a(specs[i]->owner_type, G_TYPE_FROM_INSTANCE(element)) ||
                                  std::string(g_type_name(specs[i]->owner_type)).starts_with("Leat");
             // Defaults as gst-inspect prints them are those of a new element; inference-region differs by element.
-            if (is_ours && (specs[i]->flags & G_PARAM_WRITABLE))
+            if (is_ours && (specs[i]->flags & G_PARAM_WRITABLE)) {
                 EXPECT_TRUE(g_param_value_defaults(specs[i], &value)) << name << "." << specs[i]->name;
+            }
             g_value_unset(&value);
         }
         g_free(specs);

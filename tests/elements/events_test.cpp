@@ -6,8 +6,7 @@ namespace leat {
 namespace {
 
 /// What has passed a pad, in order: "buffer 3", "tag", "custom-downstream", "allocation" …
-class PassageLog
-{
+class PassageLog {
   public:
     explicit PassageLog(GstElement *element)
     {
@@ -56,8 +55,8 @@ TEST(Events, KeepTheirPlace)
     detect.push(make_frame(1, 100));
     gst_harness_push_event(detect.harness(), gst_event_new_tag(gst_tag_list_new(GST_TAG_TITLE, "second", nullptr)));
     detect.push(make_frame(2, 100));
-    gst_harness_push_event(detect.harness(), gst_event_new_custom(GST_EVENT_CUSTOM_DOWNSTREAM,
-                                                                  gst_structure_new_empty("mark")));
+    gst_harness_push_event(detect.harness(),
+                           gst_event_new_custom(GST_EVENT_CUSTOM_DOWNSTREAM, gst_structure_new_empty("mark")));
     gst_harness_push_event(detect.harness(), gst_event_new_gap(120 * GST_MSECOND, 40 * GST_MSECOND));
     detect.push(make_frame(4, 100));
     GstSegment segment;
@@ -67,9 +66,9 @@ TEST(Events, KeepTheirPlace)
     detect.push(make_frame(5, 100));
     for (int k = 0; k < 5; k++)
         ASSERT_TRUE(detect.pull());
-    const std::vector<std::string> expected{"stream-start", "caps",     "segment",           "buffer 0",
-                                            "buffer 1",     "tag",      "buffer 2",          "custom-downstream",
-                                            "gap",          "buffer 4", "segment",           "buffer 5"};
+    const std::vector<std::string> expected{"stream-start", "caps",     "segment",  "buffer 0",
+                                            "buffer 1",     "tag",      "buffer 2", "custom-downstream",
+                                            "gap",          "buffer 4", "segment",  "buffer 5"};
     auto lines = log.lines();
     // The harness sends what starts the stream before the log is there.
     lines.insert(lines.begin(), expected.begin(), expected.begin() + 3);

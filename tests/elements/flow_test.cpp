@@ -6,8 +6,7 @@ namespace leat {
 namespace {
 
 /// An element in front of a sink pad that answers every buffer after the first `good` with `then`.
-class Downstream
-{
+class Downstream {
   public:
     Downstream(const std::vector<Setting> &settings, int good, GstFlowReturn then) : good_(good), then_(then)
     {
@@ -182,8 +181,9 @@ TEST(Flow, ABufferTooSmallIsAnError)
     const TemporaryFolder folder;
     ElementHarness detect("leatdetect", on_fake(write_detector(folder), "depth=1"));
     detect.push(gst_buffer_new_allocate(nullptr, 100, nullptr));
-    EXPECT_EQ(detect.error(5), "a frame of 510x16 pixels cannot be read: its buffer has 100 bytes, want 24512, or is not "
-                               "in system memory");
+    EXPECT_EQ(detect.error(5),
+              "a frame of 510x16 pixels cannot be read: its buffer has 100 bytes, want 24512, or is not "
+              "in system memory");
 }
 
 } // namespace

@@ -9,8 +9,7 @@ std::vector<const LeatTensorMeta *> tensors_of(GstBuffer *buffer)
 {
     std::vector<const LeatTensorMeta *> metas;
     gpointer state = nullptr;
-    while (GstMeta *meta =
-               gst_buffer_iterate_meta_filtered(buffer, &state, g_type_from_name("LeatTensorMetaAPI")))
+    while (GstMeta *meta = gst_buffer_iterate_meta_filtered(buffer, &state, g_type_from_name("LeatTensorMetaAPI")))
         metas.push_back(reinterpret_cast<const LeatTensorMeta *>(meta));
     return metas;
 }

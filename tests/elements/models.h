@@ -32,8 +32,9 @@ inline std::string onnx_mean(const std::string &input, const std::string &output
                      "attribute { name: \"keepdims\" type: INT i: 0 } ");
 }
 
-/// Writes a detector that tells the frame's brightness v (0..255) by its first box: a face from the left edge to v / 255 of
-/// the width, in the upper half, with score 0.9. A second one is always at (0.5, 0.5) to (0.75, 1), with score 0.8.
+/// Writes a detector that tells the frame's brightness v (0..255) by its first box: a face from the left edge to v /
+/// 255 of the width, in the upper half, with score 0.9. A second one is always at (0.5, 0.5) to (0.75, 1), with score
+/// 0.8.
 inline std::string write_detector(const TemporaryFolder &folder)
 {
     // The family's custom is (v - 127) / 128, which the first box undoes.
@@ -48,13 +49,16 @@ inline std::string write_detector(const TemporaryFolder &folder)
     return folder.write("detector.onnx", onnx_bytes(onnx_model(graph, 13))).string();
 }
 
-/// Writes a classifier: class 0 for dark pictures, class 1 for bright ones.
+/// Writes a classifier: class 0 for dark pictures, class 1 for bright ones. Arithmetic before any convolution tells its
+/// family that the picture goes in as it is.
 inline std::string write_classifier(const TemporaryFolder &folder)
 {
-    const std::string graph = "name: \"brightness\" " + onnx_input("input", {1, 3, 8, 8}) +
-                              onnx_value("output", "prob", {1, 2}) + onnx_mean("input", "mean") +
-                              onnx_floats("factor", {1, 2}, {-8, 8}) + onnx_node("Mul", {"mean", "factor"}, "logits") +
-                              onnx_node("Softmax", {"logits"}, "prob", "attribute { name: \"axis\" type: INT i: 1 } ");
+    const std::string graph =
+        "name: \"brightness\" " + onnx_input("input", {1, 3, 8, 8}) + onnx_value("output", "prob", {1, 2}) +
+        onnx_mean("input", "mean") + onnx_floats("factor", {1, 2}, {-0.1f, 0.1f}) +
+        onnx_floats("offset", {1, 2}, {12.7f, -12.7f}) + onnx_node("Mul", {"mean", "factor"}, "scaled") +
+        onnx_node("Add", {"scaled", "offset"}, "logits") +
+        onnx_node("Softmax", {"logits"}, "prob", "attribute { name: \"axis\" type: INT i: 1 } ");
     return folder.write("brightness.onnx", onnx_bytes(onnx_model(graph, 13))).string();
 }
 

@@ -26,8 +26,8 @@ double frames_per_second(const std::string &model, int nireq)
     const auto begin = std::chrono::steady_clock::now();
     gst_element_set_state(pipeline, GST_STATE_PLAYING);
     GstBus *bus = gst_element_get_bus(pipeline);
-    gst_message_unref(gst_bus_timed_pop_filtered(bus, GST_CLOCK_TIME_NONE,
-                                                 GstMessageType(GST_MESSAGE_EOS | GST_MESSAGE_ERROR)));
+    gst_message_unref(
+        gst_bus_timed_pop_filtered(bus, GST_CLOCK_TIME_NONE, GstMessageType(GST_MESSAGE_EOS | GST_MESSAGE_ERROR)));
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
     gst_object_unref(bus);
     gst_element_set_state(pipeline, GST_STATE_NULL);

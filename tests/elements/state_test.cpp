@@ -3,8 +3,7 @@
 namespace leat {
 namespace {
 
-class Pipeline
-{
+class Pipeline {
   public:
     explicit Pipeline(const std::string &text)
     {
@@ -63,8 +62,9 @@ TEST(States, CycleAHundredTimes)
     for (int cycle = 0; cycle < 100; cycle++) {
         ASSERT_NE(pipeline.set(GST_STATE_PLAYING), GST_STATE_CHANGE_FAILURE) << cycle;
         // Sometimes stopped at once, sometimes with frames in flight.
-        if (cycle % 2)
+        if (cycle % 2) {
             ASSERT_EQ(pipeline.wait(), GST_STATE_CHANGE_SUCCESS) << cycle;
+        }
         ASSERT_NE(pipeline.set(lower[cycle % 3]), GST_STATE_CHANGE_FAILURE) << cycle;
         ASSERT_FALSE(pipeline.has_error()) << cycle;
     }
@@ -109,8 +109,8 @@ TEST(States, AChainOfElementsOnOneStream)
     const auto path = folder / "out.jsonl";
     Pipeline pipeline("videotestsrc num-buffers=12 pattern=white ! video/x-raw,format=BGRx,width=510,height=64 "
                       "! leatdetect device=REF model=" +
-                      write_detector(folder) + " ! leatclassify device=REF labels=dark,bright model=" +
-                      write_classifier(folder) +
+                      write_detector(folder) +
+                      " ! leatclassify device=REF labels=dark,bright model=" + write_classifier(folder) +
                       " ! leatmetaconvert ! leatpublish file-format=json-lines file-path=" + path.string() +
                       " ! leatoverlay ! videoconvert ! fakesink sync=false");
     ASSERT_NE(pipeline.set(GST_STATE_PLAYING), GST_STATE_CHANGE_FAILURE);
