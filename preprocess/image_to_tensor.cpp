@@ -3,8 +3,9 @@
 #include "preprocess/sampling.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <cstring>
+#include <list>
 #include <vector>
 
 namespace leat {
@@ -210,58 +211,87 @@ void axis_aligned(const Image &image, const ImageSpec &spec, TensorRows &tensor,
         });
 }
 
-/// A component of the frame at one position.
+/// One plane of the frame at any positions: a row of samples of each of its components.
 class PointSampler {
   public:
-    PointSampler(const Image &image, const Component &component)
-        : plane_(image.planes[component.plane]), component_(component),
-          columns_(horizontal_axis(image, component.shift)), rows_(vertical_axis(image, component.shift))
+    PointSampler(const Image &image, const Component &component, int width)
     {
+        const SampleAxis columns = horizontal_axis(image, component.shift),
+                         rows = vertical_axis(image, component.shift);
+        const int samples = (image.width + (1 << component.shift) - 1) >> component.shift;
+        const int last_row = ((image.height + (1 << component.shift) - 1) >> component.shift) - 1;
+        const Image::Plane &plane = image.planes[component.plane];
+        const auto stride = static_cast<int32_t>(plane.stride);
+        plane_.step = component.step;
+        plane_.stride = stride;
+        plane_.first = stride < 0 ? -stride * last_row : 0;
+        plane_.lowest = plane.data - plane_.first;
+        const int32_t bytes = std::abs(stride) * last_row + samples * component.step;
+        if (bytes < 4) {
+            std::copy_n(plane_.lowest, bytes, tiny_);
+            plane_.lowest = tiny_;
+        }
+        plane_.last = std::max(bytes - 4, 0);
+        plane_.halved = component.shift > 0;
+        plane_.left = static_cast<float>(columns.low);
+        plane_.right = static_cast<float>(columns.high);
+        plane_.top = static_cast<float>(rows.low);
+        plane_.bottom = static_cast<float>(rows.high);
+        for (auto &row : rows_)
+            row = hwy::AllocateAligned<float>(static_cast<size_t>(with_slack(width)));
+    }
+    PointSampler(const PointSampler &) = delete;
+    PointSampler &operator=(const PointSampler &) = delete;
+
+    void sample(const PointRow &row, int first, int last)
+    {
+        float *out[] = {rows_[0].get(), rows_[1].get(), rows_[2].get()};
+        sample_row(plane_, row, first, last, out);
     }
 
-    float operator()(double u, double v) const
-    {
-        const double column = columns_.position(u), row = rows_.position(v);
-        const int x = static_cast<int>(column), y = static_cast<int>(row);
-        const auto fx = static_cast<float>(column - x), fy = static_cast<float>(row - y);
-        const uint8_t *upper = plane_.data + y * plane_.stride + x * component_.step + component_.offset;
-        const uint8_t *lower = fy > 0 ? upper + plane_.stride : upper;
-        const ptrdiff_t right = fx > 0 ? component_.step : 0;
-        const float top = static_cast<float>(upper[0]) * (1 - fx) + static_cast<float>(upper[right]) * fx;
-        const float bottom = static_cast<float>(lower[0]) * (1 - fx) + static_cast<float>(lower[right]) * fx;
-        return top * (1 - fy) + bottom * fy;
-    }
+    /// Samples of the component whose byte offset in the plane's pixels that is.
+    const float *row(size_t offset) const { return rows_[offset].get(); }
 
   private:
-    Image::Plane plane_;
-    Component component_;
-    SampleAxis columns_, rows_;
+    SampledPlane plane_{};
+    uint8_t tiny_[4] = {};
+    AlignedArray<float> rows_[3];
 };
 
 void any_matrix(const Image &image, const ImageSpec &spec, TensorRows &tensor, int first_row, int last_row)
 {
     const PixelLayout &layout = layout_of(image.format);
     const Affine &m = image.to_frame;
-    std::vector<PointSampler> samplers;
-    std::vector<AlignedArray<float>> sampled;
+    const RegionTest shows_region(image);
+    std::list<PointSampler> samplers;
     RowMix mix = mix_for(image, spec);
+    std::array<const float *, 3> sampled{};
     for (size_t i = 0; i < layout.count; i++) {
-        samplers.emplace_back(image, layout.components[i]);
-        sampled.push_back(hwy::AllocateAligned<float>(static_cast<size_t>(with_slack(spec.width))));
-        std::fill_n(sampled[i].get(), with_slack(spec.width), 0.0f);
-        mix.upper[i] = mix.lower[i] = sampled[i].get();
+        const Component &component = layout.components[i];
+        if (component.plane == samplers.size())
+            samplers.emplace_back(image, component, spec.width);
+        sampled[i] = samplers.back().row(component.offset);
     }
     for (int y = first_row; y < last_row; y++)
         tensor.write(y, [&](float *const *channels) {
-            for (int x = 0; x < spec.width; x++)
-                for (size_t i = 0; i < layout.count; i++)
-                    sampled[i][static_cast<size_t>(x)] =
-                        samplers[i](static_cast<double>(m.a) * x + static_cast<double>(m.b) * y + m.tx,
-                                    static_cast<double>(m.c) * x + static_cast<double>(m.d) * y + m.ty);
-            mix_rows(mix, spec.width, channels);
-            for (int x = 0; x < spec.width; x++)
-                if (!shows_region(image, x, y))
-                    tensor.pad(channels, x, x + 1);
+            // A row meets the region in one piece: both are convex.
+            int first = 0, last = spec.width;
+            while (first < last && !shows_region(first, y))
+                first++;
+            while (last > first && !shows_region(last - 1, y))
+                last--;
+            const double row = y;
+            for (PointSampler &sampler : samplers)
+                sampler.sample({static_cast<float>(m.b * row + m.tx), static_cast<float>(m.d * row + m.ty), m.a, m.c},
+                               first, last);
+            float *shown[3] = {};
+            for (int c = 0; c < channels_of(spec.order); c++)
+                shown[c] = channels[c] + first;
+            for (size_t i = 0; i < layout.count; i++)
+                mix.upper[i] = mix.lower[i] = sampled[i] + first;
+            mix_rows(mix, last - first, shown);
+            tensor.pad(channels, 0, first);
+            tensor.pad(channels, last, spec.width);
         });
 }
 

@@ -73,11 +73,12 @@ void image_to_tensor_reference(const Image &image, const ImageSpec &spec, std::b
     const Affine &m = image.to_frame;
     const bool aligned = is_axis_aligned(m);
     const Rectangle picture = picture_of(image, spec);
+    const RegionTest shows_region(image);
     for (int y = 0; y < spec.height; y++)
         for (int x = 0; x < spec.width; x++) {
             const Position frame{static_cast<double>(m.a) * x + static_cast<double>(m.b) * y + m.tx,
                                  static_cast<double>(m.c) * x + static_cast<double>(m.d) * y + m.ty};
-            const bool shown = aligned ? picture.contains(x, y) : shows_region(image, x, y);
+            const bool shown = aligned ? picture.contains(x, y) : shows_region(x, y);
             std::array<float, 3> pixel{spec.pad, spec.pad, spec.pad};
             if (shown)
                 pixel = in_order(rgb_at(image, frame), spec.order);

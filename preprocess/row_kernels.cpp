@@ -21,6 +21,8 @@ using FloatsTag = hn::CappedTag<float, 4>;
 #else
 using FloatsTag = hn::ScalableTag<float>;
 #endif
+using IntegersTag = hn::Repartition<int32_t, FloatsTag>;
+using UnsignedTag = hn::Repartition<uint32_t, FloatsTag>;
 using Floats = hn::Vec<FloatsTag>;
 constexpr int lanes = static_cast<int>(hn::MaxLanes(FloatsTag()));
 
@@ -39,7 +41,6 @@ void ResampleRow(const uint8_t *samples, const ColumnTable &table, float *out)
 
 using BytesTag = hn::Repartition<uint8_t, FloatsTag>;
 using PairsTag = hn::Repartition<int16_t, BytesTag>;
-using SumsTag = hn::Repartition<int32_t, BytesTag>;
 
 /// One 16-byte block for each group, from its own start.
 template <class D> HWY_INLINE hn::Vec<D> load_windows(D d, const uint8_t *samples, const int32_t *starts)
@@ -65,7 +66,7 @@ HWY_INLINE hn::Vec<D16> narrow_pairs(D16 pairs, const uint8_t *samples, const Co
 template <class D16>
 HWY_INLINE hn::Vec<D16> wide_pairs(D16 pairs, const uint8_t *samples, const ColumnTable &table, int x)
 {
-    const SumsTag d32;
+    const IntegersTag d32;
     const auto four =
         hn::GatherOffset(d32, reinterpret_cast<const int32_t *>(samples), hn::LoadU(d32, table.starts.get() + x));
     const auto first = hn::And(four, hn::Set(d32, 0xff));
@@ -76,7 +77,7 @@ HWY_INLINE hn::Vec<D16> wide_pairs(D16 pairs, const uint8_t *samples, const Colu
 template <bool narrow> void resample(const uint8_t *samples, const ColumnTable &table, float *out)
 {
     const PairsTag d16;
-    const SumsTag d32;
+    const IntegersTag d32;
     const FloatsTag df;
     const auto unit = hn::Set(df, 1.0f / ColumnTable::one);
     for (int x = 0; x < table.count; x += lanes) {
@@ -137,11 +138,105 @@ void SplitRow(const uint8_t *row, int count, int step, uint8_t *const *out)
     }
 }
 
-HWY_INLINE Floats between(const RowMix &mix, int component, int x)
+/// Four bytes from each offset on. Where the plane ends before, zeros in place of what lies beyond.
+HWY_INLINE hn::Vec<UnsignedTag> four_bytes(const SampledPlane &plane, hn::Vec<IntegersTag> offsets)
+{
+    const IntegersTag di;
+    const UnsignedTag du;
+    const auto within = hn::Min(offsets, hn::Set(di, plane.last));
+    const auto bytes = hn::GatherOffset(di, reinterpret_cast<const int32_t *>(plane.lowest), within);
+    return hn::Shr(hn::BitCast(du, bytes), hn::BitCast(du, hn::ShiftLeft<3>(hn::Sub(offsets, within))));
+}
+
+template <int byte> HWY_INLINE Floats byte_of(hn::Vec<UnsignedTag> bytes)
+{
+    const auto number = hn::And(hn::ShiftRight<8 * byte>(bytes), hn::Set(UnsignedTag(), 0xffu));
+    return hn::ConvertTo(FloatsTag(), hn::BitCast(IntegersTag(), number));
+}
+
+HWY_INLINE Floats lerp(Floats from, Floats to, Floats weight)
+{
+    return hn::MulAdd(hn::Sub(to, from), weight, from);
+}
+
+/// Where a position lies between two samples of an axis.
+struct Between {
+    hn::Vec<IntegersTag> sample; ///< the first of the two
+    Floats weight;               ///< of the second
+    hn::Vec<IntegersTag> second; ///< distance to it: `distance`, or 0 where its weight is
+};
+
+HWY_INLINE Between between(Floats position, bool halved, float low, float high, int32_t distance)
+{
+    const FloatsTag d;
+    const IntegersTag di;
+    if (halved)
+        position = hn::MulAdd(position, hn::Set(d, 0.5f), hn::Set(d, -0.25f));
+    position = hn::Min(hn::Max(position, hn::Set(d, low)), hn::Set(d, high));
+    Between result;
+    result.sample = hn::ConvertTo(di, position);
+    result.weight = hn::Sub(position, hn::ConvertTo(d, result.sample));
+    result.second = hn::IfThenElseZero(hn::RebindMask(di, hn::Gt(result.weight, hn::Zero(d))), hn::Set(di, distance));
+    return result;
+}
+
+/// The two pixels of a row between which a position lies: byte `i` of the first and of the second.
+template <int step> struct PixelPair {
+    hn::Vec<UnsignedTag> one, other;
+
+    HWY_INLINE PixelPair(const SampledPlane &plane, hn::Vec<IntegersTag> offsets, hn::Vec<IntegersTag> second)
+        : one(four_bytes(plane, offsets)), other(one)
+    {
+        if constexpr (step > 2)
+            other = four_bytes(plane, hn::Add(offsets, second));
+    }
+
+    template <int byte> HWY_INLINE Floats at(Floats weight) const
+    {
+        return lerp(byte_of<byte>(one), byte_of < step < 3 ? step + byte : byte > (other), weight);
+    }
+};
+
+template <int step> void sample(const SampledPlane &plane, const PointRow &row, int first, int last, float *const *out)
+{
+    const FloatsTag d;
+    const IntegersTag di;
+    for (int x = first; x < last; x += lanes) {
+        const Floats xs = hn::Iota(d, static_cast<float>(x));
+        const Between column =
+            between(hn::MulAdd(xs, hn::Set(d, row.a), hn::Set(d, row.u)), plane.halved, plane.left, plane.right, step);
+        const Between line = between(hn::MulAdd(xs, hn::Set(d, row.c), hn::Set(d, row.v)), plane.halved, plane.top,
+                                     plane.bottom, plane.stride);
+        const auto upper = hn::Add(hn::Add(hn::Set(di, plane.first), hn::Mul(line.sample, hn::Set(di, plane.stride))),
+                                   hn::Mul(column.sample, hn::Set(di, step)));
+        const PixelPair<step> above(plane, upper, column.second),
+            below(plane, hn::Add(upper, line.second), column.second);
+        const auto store = [&](Floats top, Floats bottom, float *to) {
+            hn::StoreU(lerp(top, bottom, line.weight), d, to + x);
+        };
+        store(above.template at<0>(column.weight), below.template at<0>(column.weight), out[0]);
+        if constexpr (step > 1)
+            store(above.template at<1>(column.weight), below.template at<1>(column.weight), out[1]);
+        if constexpr (step > 2)
+            store(above.template at<2>(column.weight), below.template at<2>(column.weight), out[2]);
+    }
+}
+
+void SampleRow(const SampledPlane &plane, const PointRow &row, int first, int last, float *const *out)
+{
+    switch (plane.step) {
+    case 1: sample<1>(plane, row, first, last, out); return;
+    case 2: sample<2>(plane, row, first, last, out); return;
+    case 3: sample<3>(plane, row, first, last, out); return;
+    default: sample<4>(plane, row, first, last, out);
+    }
+}
+
+HWY_INLINE Floats between_rows(const RowMix &mix, int component, int x)
 {
     const FloatsTag d;
     const Floats upper = hn::LoadU(d, mix.upper[component] + x), lower = hn::LoadU(d, mix.lower[component] + x);
-    return hn::MulAdd(hn::Sub(lower, upper), hn::Set(d, mix.weight[component]), upper);
+    return lerp(upper, lower, hn::Set(d, mix.weight[component]));
 }
 
 template <int components, bool grey> struct PixelMixer {
@@ -169,11 +264,11 @@ template <int components, bool grey> struct PixelMixer {
     HWY_INLINE void operator()(int x, float *out0, float *out1, float *out2) const
     {
         const FloatsTag d;
-        const Floats s0 = between(mix, 0, x);
+        const Floats s0 = between_rows(mix, 0, x);
         Floats s1 = s0, s2 = s0;
         if constexpr (components == 3) {
-            s1 = between(mix, 1, x);
-            s2 = between(mix, 2, x);
+            s1 = between_rows(mix, 1, x);
+            s2 = between_rows(mix, 2, x);
         }
         const Floats c0 = colour(0, s0, s1, s2), c1 = colour(1, s0, s1, s2), c2 = colour(2, s0, s1, s2);
         if constexpr (grey) {
@@ -273,6 +368,7 @@ namespace leat {
 
 HWY_EXPORT(SplitRow);
 HWY_EXPORT(ResampleRow);
+HWY_EXPORT(SampleRow);
 HWY_EXPORT(MixRows);
 HWY_EXPORT(ToF16);
 HWY_EXPORT(ToU8);
@@ -323,6 +419,11 @@ void split_row(const uint8_t *row, int count, int step, uint8_t *const *out)
 void resample_row(const uint8_t *samples, const ColumnTable &table, float *out)
 {
     HWY_DYNAMIC_DISPATCH(ResampleRow)(samples, table, out);
+}
+
+void sample_row(const SampledPlane &plane, const PointRow &row, int first, int last, float *const *out)
+{
+    HWY_DYNAMIC_DISPATCH(SampleRow)(plane, row, first, last, out);
 }
 
 void mix_rows(const RowMix &mix, int count, float *const *out)

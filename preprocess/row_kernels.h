@@ -43,6 +43,25 @@ void split_row(const uint8_t *row, int count, int step, uint8_t *const *out);
 
 void resample_row(const uint8_t *samples, const ColumnTable &, float *out);
 
+/// One plane, to be sampled at any positions.
+struct SampledPlane {
+    const uint8_t *lowest; ///< the plane's byte of the lowest address
+    int32_t first;         ///< bytes from `lowest` to the plane's first sample
+    int32_t last;          ///< bytes from `lowest` to the plane's last four bytes
+    int32_t stride;
+    int step;                       ///< bytes of a pixel, 1 to 4
+    bool halved;                    ///< chroma of half resolution
+    float left, right, top, bottom; ///< sample positions are clamped to them
+};
+
+/// Frame positions of the pixels x = 0, 1 … of a tensor row: (u + a x, v + c x).
+struct PointRow {
+    float u, v, a, c;
+};
+
+/// Bilinear samples of the pixels [first, last) of a row, for each of the pixel's first three bytes.
+void sample_row(const SampledPlane &, const PointRow &, int first, int last, float *const *out);
+
 /// From two resampled rows of each component to one row of tensor values: interpolation between the rows, colour
 /// matrix, clamp to 0..255, and scale and shift.
 struct RowMix {

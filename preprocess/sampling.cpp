@@ -143,13 +143,21 @@ Rectangle picture_of(const Image &image, const ImageSpec &spec)
     return {columns.first, rows.first, columns.last, rows.last};
 }
 
-bool shows_region(const Image &image, int x, int y)
+RegionTest::RegionTest(const Image &image) : matrix_(image.to_frame)
 {
-    const Affine &m = image.to_frame;
+    const Span columns = seen_columns(image), rows = seen_rows(image);
+    left_ = columns.first - 0.5;
+    right_ = columns.last - 0.5;
+    top_ = rows.first - 0.5;
+    bottom_ = rows.last - 0.5;
+}
+
+bool RegionTest::operator()(int x, int y) const
+{
+    const Affine &m = matrix_;
     const double u = static_cast<double>(m.a) * x + static_cast<double>(m.b) * y + m.tx;
     const double v = static_cast<double>(m.c) * x + static_cast<double>(m.d) * y + m.ty;
-    const Span columns = seen_columns(image), rows = seen_rows(image);
-    return u > columns.first - 0.5 && u < columns.last - 0.5 && v > rows.first - 0.5 && v < rows.last - 0.5;
+    return u > left_ && u < right_ && v > top_ && v < bottom_;
 }
 
 } // namespace leat

@@ -66,7 +66,15 @@ bool is_axis_aligned(const Affine &);
 /// small errors of the matrix do not matter.
 Rectangle picture_of(const Image &, const ImageSpec &);
 
-/// For any matrix: does that tensor pixel show the region?
-bool shows_region(const Image &, int x, int y);
+/// For any matrix: which tensor pixels show the region.
+class RegionTest {
+  public:
+    explicit RegionTest(const Image &);
+    bool operator()(int x, int y) const;
+
+  private:
+    Affine matrix_;
+    double left_, right_, top_, bottom_; ///< outermost positions of frame pixels that still belong to it
+};
 
 } // namespace leat

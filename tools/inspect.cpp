@@ -12,10 +12,12 @@
 
 #include <nlohmann/json.hpp>
 
-#include <iomanip>
+#include <algorithm>
 #include <iostream>
 #include <map>
 #include <memory>
+#include <optional>
+#include <sstream>
 
 namespace leat {
 namespace {
@@ -251,20 +253,19 @@ void print_metadata(const std::map<std::string, std::string> &metadata)
 void print_ops(const Findings &findings)
 {
     heading("Ops");
-    std::cout << "  " << findings.graph->nodes.size() << " nodes, " << std::fixed << std::setprecision(2)
-              << static_cast<double>(findings.constant_bytes) / 1e6 << " MB of constants\n ";
+    std::cout << "  " << findings.graph->nodes.size() << " nodes, "
+              << static_cast<double>(findings.constant_bytes / 10'000) / 100 << " MB of constants\n ";
     for (const auto &[name, count] : findings.ops)
         std::cout << " " << name << " " << count << (name == findings.ops.rbegin()->first ? "\n" : ",");
 }
 
-void print_verdicts(const std::vector<Verdict> &verdicts)
+void print_verdict(const Verdict &verdict)
 {
-    for (const Verdict &verdict : verdicts)
-        std::cout << "  " << verdict.row->name << ": "
-                  << (!verdict.why_not.empty() ? "no, " + verdict.why_not
-                      : !verdict.doubt.empty() ? "only when named, " + verdict.doubt
-                                               : "fits")
-                  << "\n";
+    std::cout << "  " << verdict.row->name << ": "
+              << (!verdict.why_not.empty() ? "no, " + verdict.why_not
+                  : !verdict.doubt.empty() ? "fits, but " + verdict.doubt + "; --decoder names it"
+                                           : "fits")
+              << "\n";
 }
 
 std::string numbers_of(const std::array<float, 3> &values)
@@ -325,6 +326,22 @@ void print_device(const Compiled &compiled, bool verbose)
                   << (node.reason.empty() ? "" : " (" + node.reason + ")") << "\n";
 }
 
+/// Without the rows that plainly do not fit, which --verbose lists.
+void print_decoder(const Findings &findings, const InspectOptions &options)
+{
+    heading("Decoder");
+    const bool asked = !options.model.task.empty() || !options.model.image.decoder.empty();
+    if (findings.image_model)
+        std::cout << "  " << findings.image_model->decoder->name << ": " << findings.decoder_reason << "\n";
+    else if (asked || findings.task)
+        std::cout << "  none: " << findings.decoder_reason << "\n";
+    else
+        std::cout << "  none that the file alone tells" << (options.verbose ? "\n" : "; --verbose says why\n");
+    for (const Verdict &verdict : findings.verdicts)
+        if (options.verbose || (!findings.image_model && verdict.why_not.empty()))
+            print_verdict(verdict);
+}
+
 void print_text(const Findings &findings, const InspectOptions &options)
 {
     std::cout << options.model.path << (findings.graph->name.empty() ? "" : ": " + findings.graph->name) << "\n";
@@ -332,11 +349,7 @@ void print_text(const Findings &findings, const InspectOptions &options)
     print_ports("Outputs", findings.facts.outputs);
     print_metadata(findings.graph->metadata);
     print_ops(findings);
-    heading("Decoder");
-    std::cout << "  " << (findings.image_model ? std::string(findings.image_model->decoder->name) : "none") << ": "
-              << findings.decoder_reason << "\n";
-    if (options.verbose)
-        print_verdicts(findings.verdicts);
+    print_decoder(findings, options);
     if (findings.image_model)
         print_image_model(*findings.image_model);
     for (const Compiled &compiled : findings.devices)

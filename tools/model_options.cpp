@@ -54,7 +54,8 @@ void add_compile_options(CLI::App &app, ModelOptions &options)
     app.add_option("--num-threads", options.compile.num_threads, "Cores to use; 0: decide for me")
         ->check(CLI::NonNegativeNumber);
     app.add_option("--disable-pass", options.compile.disabled_passes, "Graph passes to leave out, for finding faults")
-        ->delimiter(',');
+        ->delimiter(',')
+        ->allow_extra_args(false);
 }
 
 void add_picture_options(CLI::App &app, ModelOptions &options)
@@ -66,8 +67,12 @@ void add_picture_options(CLI::App &app, ModelOptions &options)
     app.add_option("--labels-file", options.labels_file, "Text file with one class name a line");
     add_choice<ColourOrder>(app, "--input-color", orders, "Channel order that the model wants",
                             [&image](ColourOrder order) { image.order = order; });
-    app.add_option("--mean", image.mean, "1 or 3 numbers that are subtracted from the pixels")->delimiter(',');
-    app.add_option("--scale", image.scale, "1 or 3 numbers that the pixels are then divided by")->delimiter(',');
+    app.add_option("--mean", image.mean, "1 or 3 numbers, separated by commas, that are subtracted from the pixels")
+        ->delimiter(',')
+        ->allow_extra_args(false);
+    app.add_option("--scale", image.scale, "1 or 3 numbers, separated by commas, that the pixels are then divided by")
+        ->delimiter(',')
+        ->allow_extra_args(false);
     add_choice<ResizeMode>(app, "--resize-mode", resize_modes, "How a picture fills the model's input",
                            [&image](ResizeMode mode) { image.resize = mode; });
 }

@@ -263,6 +263,48 @@ TEST(Twins, AnyMatrix)
     });
 }
 
+TEST(Twins, TinyFramesUnderAnyMatrix)
+{
+    on_each_target([] {
+        for (PixelFormat format : all_formats)
+            for (const Sizes &size : {Sizes{1, 1, 6, 5}, Sizes{2, 1, 5, 6}, Sizes{1, 3, 20, 3}, Sizes{3, 2, 33, 9}}) {
+                Image image = random_frame(format, size.width, size.height);
+                const ImageSpec spec = spec_of(size.tensor_width, size.tensor_height, ColourOrder::bgr);
+                image.to_frame = fit(spec, frame_of(image));
+                image.to_frame.b = 0.1f;
+                image.to_frame.c = -0.07f;
+                expect_twins(image, spec);
+            }
+    });
+}
+
+/// The same picture upside down in memory.
+Image bottom_up(Image image)
+{
+    const PixelLayout &layout = layout_of(image.format);
+    bool turned[3] = {};
+    for (size_t i = 0; i < layout.count; i++) {
+        const Component &component = layout.components[i];
+        Image::Plane &plane = image.planes[component.plane];
+        if (std::exchange(turned[component.plane], true))
+            continue;
+        const int rows = (image.height + (1 << component.shift) - 1) >> component.shift;
+        plane.data += (rows - 1) * plane.stride;
+        plane.stride = -plane.stride;
+    }
+    return image;
+}
+
+TEST(Twins, BottomUpFrames)
+{
+    for (PixelFormat format : all_formats)
+        for (const Affine &matrix : {Affine{1.2f, 0, 0, 0, 0.7f, 0}, Affine{1.2f, 0.2f, 0, 0.1f, 0.7f, 0}}) {
+            Image image = bottom_up(random_frame(format, 35, 27, 3));
+            image.to_frame = matrix;
+            expect_twins(image, spec_of(30, 30));
+        }
+}
+
 TEST(Twins, PartsOfTheTensorMakeTheWhole)
 {
     Image image = random_frame(PixelFormat::nv12, 101, 75, 11);

@@ -173,8 +173,8 @@ TEST(Inspect, ShowsPortsOpsAndKernels)
     const std::string model = sums_model(folder);
     const Ran text = leat_command({"inspect", model, "-d", "REF"});
     EXPECT_EQ(text.status, 0) << text.err;
-    for (const char *piece :
-         {"x f32[1x?]", "ids s64[2]", "head/sum f32[1x?]", "Add 2", "none: ", "On REF", "REF reference: Add 2"})
+    for (const char *piece : {"x f32[1x?]", "ids s64[2]", "head/sum f32[1x?]", "Add 2",
+                              "none that the file alone tells", "On REF", "REF reference: Add 2"})
         EXPECT_NE(text.out.find(piece), std::string::npos) << piece << " in\n" << text.out;
 
     const Ran json = leat_command({"inspect", model, "-d", "REF", "-d", "FAKE", "--json"});
@@ -212,6 +212,57 @@ TEST(RunPictures, ModelsWithoutDecoderAreRefused)
     EXPECT_EQ(ran.status, 1);
     EXPECT_EQ(ran.out, "");
     EXPECT_NE(ran.err.find("sums.onnx"), std::string::npos) << ran.err;
+}
+
+/// Scores of two classes for a 1x1 picture: softmax over its grey and the constant 100.
+std::string two_classes_model(const TemporaryFolder &folder)
+{
+    const std::string graph =
+        onnx_input("picture", {1, 1, 1, 1}) +
+        "initializer { name: \"w\" dims: 2 dims: 1 dims: 1 dims: 1 data_type: 1 float_data: 1 float_data: 0 } "
+        "initializer { name: \"b\" dims: 2 data_type: 1 float_data: 0 float_data: 100 } "
+        "node { op_type: \"Conv\" input: \"picture\" input: \"w\" input: \"b\" output: \"scores\" } "
+        "node { op_type: \"Flatten\" input: \"scores\" output: \"flat\" } "
+        "node { op_type: \"Softmax\" input: \"flat\" output: \"classes\" } " +
+        onnx_output("classes");
+    return folder.write("two.onnx", onnx_bytes(onnx_model(graph)));
+}
+
+/// A picture of one grey in a format that needs no encoder: a binary PGM.
+std::string grey_picture(const TemporaryFolder &folder, uint8_t grey)
+{
+    return folder.write("grey" + std::to_string(grey) + ".pgm",
+                        "P5\n16 12\n255\n" + std::string(16 * 12, static_cast<char>(grey)));
+}
+
+TEST(RunPictures, PrintsALineForEachPicture)
+{
+    TemporaryFolder folder;
+    const std::string model = two_classes_model(folder), dark = grey_picture(folder, 40),
+                      light = grey_picture(folder, 200);
+    const std::string labels = folder.write("labels.txt", "light \r\n dark\n\n");
+    const Ran ran =
+        leat_command({"run", model, "-d", "REF", "--labels-file", labels, "--mean", "0", "--scale", "1", dark, light});
+    ASSERT_EQ(ran.status, 0) << ran.err;
+    std::istringstream lines(ran.out);
+    std::string line;
+    for (const auto &[file, label] : {std::pair{dark, "dark"}, std::pair{light, "light"}}) {
+        ASSERT_TRUE(std::getline(lines, line));
+        const Json found = Json::parse(line);
+        EXPECT_EQ(found.at("file"), file);
+        EXPECT_EQ(found.at("width"), 16);
+        EXPECT_EQ(found.at("height"), 12);
+        EXPECT_EQ(found.at("classes").at(0).at("label"), label);
+    }
+    EXPECT_FALSE(std::getline(lines, line));
+
+    const Ran missing = leat_command({"run", model, dark, "-d", "REF", "--labels-file", "/no/such/file"});
+    EXPECT_EQ(missing.status, 1);
+    EXPECT_EQ(missing.err,
+              "leat: labels file \"/no/such/file\" cannot be read or is empty; want a text with one label a line\n");
+    const Ran absent = leat_command({"run", model, "/no/such.png", "-d", "REF"});
+    EXPECT_EQ(absent.status, 1);
+    EXPECT_EQ(absent.err, "leat: picture \"/no/such.png\": there is no such file\n");
 }
 
 std::filesystem::path models()
