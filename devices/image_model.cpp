@@ -72,6 +72,23 @@ Chosen choose(const ModelFacts &facts, std::optional<Task> task, const std::stri
     return chosen;
 }
 
+/// The input's size as asked for. Throws Error when the model has one of its own.
+void set_size(ImageSpec &spec, const Port &port, const ImageModelOptions &options)
+{
+    const size_t rows = spec.layout == Layout::nhwc ? 1 : 2;
+    auto set = [&](const char *name, int wanted, size_t axis, int &size) {
+        if (wanted <= 0)
+            return;
+        if (port.shape.size() > axis && port.shape[axis] > 0 && port.shape[axis] != wanted)
+            throw Error(std::string("the model's input \"") + port.name + "\" (" + to_string(port.shape) + ") has a " +
+                        name + " of " + std::to_string(port.shape[axis]) + " of its own; leave input-" + name +
+                        " unset");
+        size = wanted;
+    };
+    set("width", options.width, rows + 1, spec.width);
+    set("height", options.height, rows, spec.height);
+}
+
 std::vector<Tensor> further_inputs(const ImageModel &model, const std::map<std::string, Tensor> &known)
 {
     std::vector<Tensor> tensors;
@@ -105,9 +122,10 @@ std::shared_ptr<const ImageModel> open(const std::shared_ptr<const Graph> &graph
         model->spec.resize = *options.resize;
     if (!options.mean.empty() || !options.scale.empty())
         normalise(model->spec, options.mean, options.scale);
+    set_size(model->spec, port, options);
     if (model->spec.width < 1 || model->spec.height < 1)
         throw Error("the input \"" + port.name + "\" leaves its size open (" + to_string(port.shape) +
-                    "), and the decoder row has no customary one");
+                    "), and the decoder row has no customary one; set input-width and input-height");
     model->compiled = compile_shared(graph, options.device, options.compile, ImageInput{port.name, model->spec});
     if (model->decoder)
         model->constants = further_inputs(*model, model->decoder->constants(model->facts, model->spec));

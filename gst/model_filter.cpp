@@ -125,6 +125,8 @@ ImageModelOptions model_options(const ModelSettings &settings)
     options.mean = numbers(settings.mean);
     options.scale = numbers(settings.scale);
     options.resize = resize_of(settings.resize_mode);
+    options.width = settings.input_width;
+    options.height = settings.input_height;
     options.labels = labels_of(settings);
     return options;
 }
@@ -507,6 +509,13 @@ std::vector<Property<M>> common_properties()
              before_start, check_scale),
         choice(&M::resize_mode, "resize-mode", "Resize mode", "How the frame or region fills the model's input",
                enumeration("LeatResizeMode", resize_values), M{}.resize_mode, before_start),
+        integer(&M::input_width, "input-width", "Input width",
+                "Width in pixels of what the model sees, for models that leave it open; 0: as customary for the family",
+                0, 65536, before_start),
+        integer(
+            &M::input_height, "input-height", "Input height",
+            "Height in pixels of what the model sees, for models that leave it open; 0: as customary for the family", 0,
+            65536, before_start),
     };
 }
 

@@ -22,6 +22,7 @@ struct ModelSettings {
     std::string mean, scale;
     InputColor input_color = InputColor::automatic;
     ResizeChoice resize_mode = ResizeChoice::automatic;
+    int input_width = 0, input_height = 0;
     InferenceRegion inference_region = InferenceRegion::full_frame;
     PerformanceHint performance_hint = PerformanceHint::throughput;
     int nireq = 0, num_streams = 0, num_threads = 0;

@@ -75,6 +75,8 @@ void add_picture_options(CLI::App &app, ModelOptions &options)
         ->allow_extra_args(false);
     add_choice<ResizeMode>(app, "--resize-mode", resize_modes, "How a picture fills the model's input",
                            [&image](ResizeMode mode) { image.resize = mode; });
+    app.add_option("--input-width", image.width, "Pixels, for models that leave their input's width open");
+    app.add_option("--input-height", image.height, "Pixels, for models that leave their input's height open");
 }
 
 ImageModelOptions image_options(const ModelOptions &options, const std::string &device)

@@ -1,4 +1,4 @@
-#include "tests/models/video_support.h"
+#include "video_support.h"
 #include "tests/support/shared_data.h"
 
 #include <map>

@@ -117,6 +117,7 @@ inline GstElement *make_pipeline(const std::string &description)
     if (fault) {
         ADD_FAILURE() << fault->message;
         g_error_free(fault);
+        g_clear_pointer(&pipeline, gst_object_unref);
     }
     return pipeline;
 }

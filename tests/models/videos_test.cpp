@@ -1,4 +1,4 @@
-#include "tests/models/video_support.h"
+#include "video_support.h"
 #include "tests/support/shared_data.h"
 
 namespace leat {
@@ -89,7 +89,7 @@ void expect_like_reference(const fs::path &reference_file)
     const fs::path video = shared_data() / "data/media/videos" / reference["video"].get<std::string>();
     const auto &frames = reference["frames"];
     const int interval = frames[1]["frame"].get<int>() - frames[0]["frame"].get<int>();
-    const int last = std::min<int>(frames.back()["frame"], 30 * interval);
+    const int last = std::min(frames.back()["frame"].get<int>(), 30 * interval);
     const auto found = detect(video, model(reference["model"].get<std::string>().c_str()), interval, 0, last);
     int sure = 0, matched = 0;
     for (const Json &frame : frames) {
