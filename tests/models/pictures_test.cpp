@@ -1,5 +1,5 @@
-#include "video_support.h"
 #include "tests/support/shared_data.h"
+#include "video_support.h"
 
 #include <map>
 
@@ -18,6 +18,13 @@ fs::path picture_of(const Json &meta)
 {
     const std::string name = meta["preprocess"]["image"];
     return shared_data() / name.substr(name.find("data/"));
+}
+
+/// The decoder for that picture; JPEG with the exact inverse transform, as the tools that stored the references have
+/// it.
+std::string decoder_of(const fs::path &picture)
+{
+    return picture.extension() == ".png" ? "decodebin" : "jpegdec idct-method=islow";
 }
 
 /// What the elements need to be told beyond the model: the size, where the model leaves it open.
@@ -62,14 +69,14 @@ void add_region(GstBuffer *buffer, const std::vector<int> &crop)
                                                  static_cast<guint>(crop[3]));
 }
 
-Seen look(const std::string &element, const std::string &name, const Json &meta, const std::string &device = "CPU")
+Seen look(const std::string &element, const std::string &name, const Json &meta, const std::string &further = "")
 {
     const bool cropped = meta["preprocess"].contains("crop_xywh") && !meta["preprocess"]["crop_xywh"].is_null();
-    GstElement *pipeline =
-        make_pipeline("filesrc location=" + picture_of(meta).string() + " ! decodebin ! videoconvert ! " + element +
-                      " name=element device=" + device + " model=" + (models_folder() / (name + ".onnx")).string() +
-                      (leaves_size_open(name) ? size_properties(meta) : "") +
-                      " inference-region=" + (cropped ? "roi-list" : "full-frame") + " ! fakesink");
+    GstElement *pipeline = make_pipeline(
+        "filesrc location=" + picture_of(meta).string() + " ! " + decoder_of(picture_of(meta)) + " ! videoconvert ! " +
+        element + " name=element model=" + (models_folder() / (name + ".onnx")).string() +
+        (leaves_size_open(name) ? size_properties(meta) : "") +
+        " inference-region=" + (cropped ? "roi-list" : "full-frame") + further + " ! fakesink");
     Seen seen;
     if (!pipeline)
         return seen;
@@ -95,12 +102,15 @@ TEST_P(Detectors, FindTheStoredBoxes)
 {
     SKIP_WITHOUT_SHARED_DATA();
     const Json meta = read_json(models_folder() / (std::string(GetParam()) + ".expected/meta.json"));
-    const Seen seen = look("leatdetect", GetParam(), meta);
-    std::vector<bool> taken(seen.boxes.size(), false);
     double least_score = 1;
+    for (const Json &detection : meta["decoded"])
+        least_score = std::min(least_score, detection["score"].get<double>());
+    // A box just above the row's own threshold may come out just below it.
+    const Seen seen = look("leatdetect", GetParam(), meta,
+                           least_score < 0.45 ? " threshold=" + std::to_string(least_score - 0.03) : "");
+    std::vector<bool> taken(seen.boxes.size(), false);
     for (const Json &detection : meta["decoded"]) {
-        Box wanted = clipped(box_of(detection), 1e9, 1e9);
-        least_score = std::min(least_score, wanted.score);
+        const Box wanted = clipped(box_of(detection), 1e9, 1e9);
         const int match = best_match(wanted, seen.boxes, 0.9);
         ASSERT_GE(match, 0) << detection.dump();
         taken[static_cast<size_t>(match)] = true;
