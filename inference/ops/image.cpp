@@ -5,12 +5,16 @@
 namespace leat {
 namespace {
 
-int64_t enumerator(const Attributes &attributes, const char *name, int64_t otherwise, int64_t highest)
+/// The enumerator of that number; `otherwise` when the attribute is missing. `first` and `last` are the bounds.
+template <class Enum>
+Enum enumerator(const Attributes &attributes, const char *name, Enum otherwise, Enum first, Enum last)
 {
-    const int64_t value = attributes.integer(name, otherwise);
-    if (value < 0 || value > highest)
-        throw Error(std::string(name) + " is " + std::to_string(value) + ", want 0 to " + std::to_string(highest));
-    return value;
+    const int64_t value = attributes.integer(name, static_cast<int64_t>(otherwise));
+    const auto lowest = static_cast<int64_t>(first), highest = static_cast<int64_t>(last);
+    if (value < lowest || value > highest)
+        throw Error(std::string(name) + " is " + std::to_string(value) + ", want " + std::to_string(lowest) + " to " +
+                    std::to_string(highest));
+    return static_cast<Enum>(value);
 }
 
 /// Attributes as preprocess/image_input.h stores an ImageSpec. The input is an image: type u8, shape unknown.
@@ -19,9 +23,9 @@ void image_to_tensor_rule(ShapeContext &context)
     const Attributes &attributes = context.attributes();
     const int64_t width = size_attribute(attributes, "width", 0, 1),
                   height = size_attribute(attributes, "height", 0, 1);
-    const auto order = static_cast<ColourOrder>(enumerator(attributes, "order", 0, int64_t(ColourOrder::gray)));
-    const auto layout = static_cast<Layout>(enumerator(attributes, "layout", 0, int64_t(Layout::nhwc)));
-    const auto type = static_cast<Type>(enumerator(attributes, "type", int64_t(Type::f32), int64_t(Type::boolean)));
+    const auto order = enumerator(attributes, "order", ColourOrder::rgb, ColourOrder::rgb, ColourOrder::gray);
+    const auto layout = enumerator(attributes, "layout", Layout::nchw, Layout::nchw, Layout::nhwc);
+    const auto type = enumerator(attributes, "type", Type::f32, Type::f32, Type::boolean);
     const int64_t channels = order == ColourOrder::gray ? 1 : 3;
     context.output(0, type,
                    layout == Layout::nchw ? Shape{1, channels, height, width} : Shape{1, height, width, channels});

@@ -184,6 +184,12 @@ double norm_order(const Attributes &attributes)
     return static_cast<double>(size_attribute(attributes, "p", 2, 1));
 }
 
+void lp_pool_rule(ShapeContext &context)
+{
+    norm_order(context.attributes());
+    floating_pool_rule(context);
+}
+
 void lp_pool(RunContext &context)
 {
     const double p = norm_order(context.node.attributes);
@@ -238,6 +244,12 @@ void global_average_pool(RunContext &context)
 void global_max_pool(RunContext &context)
 {
     global_pool(context, [](std::span<const float> values) { return *std::max_element(values.begin(), values.end()); });
+}
+
+void global_lp_pool_rule(ShapeContext &context)
+{
+    norm_order(context.attributes());
+    global_pool_rule(context);
 }
 
 void global_lp_pool(RunContext &context)
@@ -314,9 +326,9 @@ void max_unpool(RunContext &context)
 constexpr Op rows[] = {
     {"AveragePool", 1, 1, 1, floating_pool_rule, average_pool},
     {"GlobalAveragePool", 1, 1, 1, global_pool_rule, global_average_pool},
-    {"GlobalLpPool", 1, 1, 1, global_pool_rule, global_lp_pool},
+    {"GlobalLpPool", 1, 1, 1, global_lp_pool_rule, global_lp_pool},
     {"GlobalMaxPool", 1, 1, 1, global_pool_rule, global_max_pool},
-    {"LpPool", 1, 1, 1, floating_pool_rule, lp_pool},
+    {"LpPool", 1, 1, 1, lp_pool_rule, lp_pool},
     {"MaxPool", 1, 1, 2, max_pool_rule, max_pool},
     {"MaxUnpool", 2, 3, 1, max_unpool_rule, max_unpool},
 };
