@@ -11,7 +11,7 @@ std::vector<const Op *> make_table()
     std::vector<const Op *> table;
     for (auto family :
          {elementwise_ops, shape_ops, convolution_ops, pooling_ops, normalization_ops, matmul_ops, reduction_ops,
-          resize_ops, indexing_ops, quantization_ops, recurrent_ops, control_ops, image_ops})
+          resize_ops, sampling_ops, indexing_ops, quantization_ops, recurrent_ops, control_ops, image_ops})
         for (const Op &row : family())
             table.push_back(&row);
     std::sort(table.begin(), table.end(), [](const Op *a, const Op *b) { return a->name < b->name; });

@@ -95,6 +95,7 @@ std::span<const Op> normalization_ops();
 std::span<const Op> matmul_ops();
 std::span<const Op> reduction_ops();
 std::span<const Op> resize_ops();
+std::span<const Op> sampling_ops();
 std::span<const Op> indexing_ops();
 std::span<const Op> quantization_ops();
 std::span<const Op> recurrent_ops();

@@ -1,6 +1,6 @@
 #include "inference/image_spec.h"
 #include "inference/ops.h"
-#include "inference/ops/window.h"
+#include "inference/ops/attributes.h"
 
 namespace leat {
 namespace {

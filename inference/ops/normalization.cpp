@@ -1,5 +1,5 @@
+#include "inference/ops/attributes.h"
 #include "inference/ops/walk.h"
-#include "inference/ops/window.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,3 +1,4 @@
+#include "inference/ops/attributes.h"
 #include "inference/ops/walk.h"
 #include "inference/ops/window.h"
 

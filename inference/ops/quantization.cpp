@@ -1,6 +1,6 @@
+#include "inference/ops/attributes.h"
 #include "inference/ops/quantized.h"
 #include "inference/ops/walk.h"
-#include "inference/ops/window.h"
 
 #include <algorithm>
 #include <cmath>

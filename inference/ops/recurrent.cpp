@@ -1,5 +1,5 @@
+#include "inference/ops/attributes.h"
 #include "inference/ops/walk.h"
-#include "inference/ops/window.h"
 
 #include <algorithm>
 #include <cmath>
@@ -130,11 +130,11 @@ struct Sizes {
 Sizes sizes_of(const Attributes &attributes, const Shape &x, const Shape &r)
 {
     Sizes s;
-    const std::string direction = attributes.text("direction", "forward");
-    if (direction != "forward" && direction != "reverse" && direction != "bidirectional")
-        throw Error("direction is \"" + direction + "\", want forward, reverse or bidirectional");
-    s.directions = direction == "bidirectional" ? 2 : 1;
-    s.reversed = direction == "reverse";
+    enum class Direction : uint8_t { forward, reverse, bidirectional };
+    const auto direction =
+        enum_attribute<Direction>(attributes, "direction", "forward", {"forward", "reverse", "bidirectional"});
+    s.directions = direction == Direction::bidirectional ? 2 : 1;
+    s.reversed = direction == Direction::reverse;
     s.batch_first = attributes.integer("layout", 0) != 0;
     if (x.size() != 3)
         throw Error("the input has the shape " + to_string(x) + ", want rank 3");

@@ -1,27 +1,10 @@
 #include "inference/ops/window.h"
+#include "inference/ops/attributes.h"
 
 #include <algorithm>
 
 namespace leat {
 namespace {
-
-/// The product of two such numbers, twice, fits 63 bits.
-constexpr int64_t highest_number = int64_t(1) << 30;
-
-void check_number(const std::string &name, int64_t value, int64_t lowest)
-{
-    if (value < lowest)
-        throw Error(name + " has " + std::to_string(value) + ", want " + std::to_string(lowest) + " or more");
-    if (value > highest_number)
-        throw Error(name + " has " + std::to_string(value) + ", want no more than " + std::to_string(highest_number));
-}
-
-void check_size(int64_t size)
-{
-    if (size > highest_number)
-        throw Error("the input has a spatial size of " + std::to_string(size) + ", want no more than " +
-                    std::to_string(highest_number));
-}
 
 size_t spatial_axes(const Shape &shape)
 {
@@ -32,16 +15,7 @@ size_t spatial_axes(const Shape &shape)
 }
 
 enum class AutoPad : uint8_t { notset, same_upper, same_lower, valid };
-
-AutoPad auto_pad_of(const Attributes &attributes)
-{
-    constexpr std::string_view names[] = {"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"};
-    const std::string name = attributes.text("auto_pad", "NOTSET");
-    const auto *found = std::find(std::begin(names), std::end(names), name);
-    if (found == std::end(names))
-        throw Error("auto_pad is \"" + name + "\", want NOTSET, SAME_UPPER, SAME_LOWER or VALID");
-    return static_cast<AutoPad>(found - std::begin(names));
-}
+constexpr std::string_view auto_pad_names[] = {"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"};
 
 int64_t divide_up(int64_t a, int64_t b)
 {
@@ -68,7 +42,8 @@ std::vector<WindowAxis> windows_before_padding(const Attributes &attributes, con
     const auto pads = list_attribute(attributes, "pads", 2 * axes, 0, 0);
     std::vector<WindowAxis> result(axes);
     for (size_t i = 0; i < axes; i++) {
-        check_size(shape[i + 2]);
+        if (shape[i + 2] != -1)
+            check_number("the input's shape", shape[i + 2], 0);
         if (kernel[i] != -1)
             check_number("kernel_shape", kernel[i], 1);
         result[i] = {shape[i + 2], kernel[i], strides[i], dilations[i], 0, 0, -1};
@@ -104,24 +79,6 @@ void count_positions(WindowAxis &axis, bool ceil_mode)
 
 } // namespace
 
-std::vector<int64_t> list_attribute(const Attributes &attributes, const std::string &name, size_t count,
-                                    int64_t otherwise, int64_t lowest)
-{
-    const auto numbers = attributes.integers(name, std::vector<int64_t>(count, otherwise));
-    if (numbers.size() != count)
-        throw Error(name + " has " + std::to_string(numbers.size()) + " numbers, want " + std::to_string(count));
-    for (int64_t number : numbers)
-        check_number(name, number, lowest);
-    return numbers;
-}
-
-int64_t size_attribute(const Attributes &attributes, const std::string &name, int64_t otherwise, int64_t lowest)
-{
-    const int64_t number = attributes.integer(name, otherwise);
-    check_number(name, number, lowest);
-    return number;
-}
-
 std::array<int64_t, 2> WindowAxis::positions_inside(int64_t tap) const
 {
     return steps_inside(at(0, tap), stride, input, output);
@@ -140,7 +97,7 @@ int64_t WindowAxis::taps_before_end(int64_t position) const
 std::vector<WindowAxis> windows_of(const Attributes &attributes, const Shape &shape, std::span<const int64_t> kernel,
                                    bool ceil_mode)
 {
-    const AutoPad automatic = auto_pad_of(attributes);
+    const auto automatic = enum_attribute<AutoPad>(attributes, "auto_pad", "NOTSET", auto_pad_names);
     auto axes = windows_before_padding(attributes, shape, kernel, automatic);
     for (WindowAxis &axis : axes) {
         if (axis.input < 0)
@@ -156,7 +113,7 @@ std::vector<WindowAxis> windows_of(const Attributes &attributes, const Shape &sh
 std::vector<WindowAxis> transposed_windows_of(const Attributes &attributes, const Shape &shape,
                                               std::span<const int64_t> kernel)
 {
-    const AutoPad automatic = auto_pad_of(attributes);
+    const auto automatic = enum_attribute<AutoPad>(attributes, "auto_pad", "NOTSET", auto_pad_names);
     auto axes = windows_before_padding(attributes, shape, kernel, automatic);
     const auto output_padding = list_attribute(attributes, "output_padding", axes.size(), 0, 0);
     const bool given = attributes.has("output_shape");

@@ -37,10 +37,4 @@ std::vector<WindowAxis> transposed_windows_of(const Attributes &, const Shape &s
 /// One to three axes as three, with single elements in front.
 std::array<WindowAxis, 3> three_axes(std::span<const WindowAxis>);
 
-/// One number an axis. Throws Error that names the attribute unless there are `count` numbers, none below `lowest`.
-std::vector<int64_t> list_attribute(const Attributes &, const std::string &name, size_t count, int64_t otherwise,
-                                    int64_t lowest);
-/// A number that is not below `lowest` and is not above 2^30. Throws Error that names the attribute.
-int64_t size_attribute(const Attributes &, const std::string &name, int64_t otherwise, int64_t lowest);
-
 } // namespace leat
