@@ -210,7 +210,7 @@ Tensor packed(Weights &weights, const Tensor &constant, const Desc &from, const 
     // The descriptor itself is the name of the form: there is no text for it in both versions.
 #if DNNL_VERSION_MAJOR >= 3
     std::string form = "onednn";
-    for (const Desc &each : {from, to}) {
+    for (Desc each : {from, to}) {
         const auto blob = each.get_blob();
         form.append(blob.begin(), blob.end());
     }

@@ -7,7 +7,7 @@ namespace leat {
 
 namespace {
 
-std::string quoted(std::string_view name)
+std::string in_quotes(std::string_view name)
 {
     return '"' + std::string(name) + '"';
 }
@@ -55,13 +55,13 @@ std::string mismatch(const Port &port, const Shape &want)
 {
     if (may_be(port.shape, want))
         return {};
-    return "output " + quoted(port.name) + " is " + to_string(port.shape) + ", not " + to_string(want);
+    return "output " + in_quotes(port.name) + " is " + to_string(port.shape) + ", not " + to_string(want);
 }
 
 std::string mismatch(const ModelFacts &facts, std::string_view output, const Shape &want)
 {
     const int index = find_output(facts, output);
-    return index < 0 ? "there is no output " + quoted(output) : mismatch(facts.outputs[size_t(index)], want);
+    return index < 0 ? "there is no output " + in_quotes(output) : mismatch(facts.outputs[size_t(index)], want);
 }
 
 int find_output(const ModelFacts &facts, std::string_view name)
@@ -129,7 +129,7 @@ std::string unknown_resize_type(const ModelFacts &facts)
     const std::string type = metadata_value(facts, "resize_type");
     if (type.empty() || resize_mode(type))
         return {};
-    return "the file's resize_type " + quoted(type) +
+    return "the file's resize_type " + in_quotes(type) +
            " is unknown, so the family's own is used (property `resize-mode`)";
 }
 
@@ -187,10 +187,10 @@ Tensor read_output(const ModelFacts &facts, std::span<const Tensor> outputs, siz
 {
     const std::string name = index < facts.outputs.size() ? facts.outputs[index].name : std::to_string(index);
     if (index >= outputs.size())
-        throw Error("output " + quoted(name) + " is missing");
+        throw Error("output " + in_quotes(name) + " is missing");
     const Tensor &tensor = outputs[index];
     if (!tensor || !may_be(tensor.shape(), want))
-        throw Error("output " + quoted(name) + " has the shape " + to_string(tensor.shape()) +
+        throw Error("output " + in_quotes(name) + " has the shape " + to_string(tensor.shape()) +
                     ", which the decoder cannot read: it wants " + to_string(want));
     return tensor.type() == Type::f32 ? tensor : tensor.converted(Type::f32);
 }
