@@ -58,6 +58,7 @@ Attributes attributes_of(const ImageSpec &spec)
     attributes.set("height", static_cast<int64_t>(spec.height));
     attributes.set("order", static_cast<int64_t>(spec.order));
     attributes.set("resize", static_cast<int64_t>(spec.resize));
+    attributes.set("filter", static_cast<int64_t>(spec.filter));
     attributes.set("layout", static_cast<int64_t>(spec.layout));
     attributes.set("type", static_cast<int64_t>(spec.type));
     attributes.set("mul", list_of(spec.mul));
@@ -128,6 +129,7 @@ ImageSpec image_spec_of(const Node &node)
     spec.height = size_of_axis(node, "height");
     spec.order = enum_of(node, "order", spec.order, ColourOrder::gray);
     spec.resize = enum_of(node, "resize", spec.resize, ResizeMode::letterbox_corner);
+    spec.filter = enum_of(node, "filter", spec.filter, Filter::area);
     spec.layout = enum_of(node, "layout", spec.layout, Layout::nhwc);
     spec.type = enum_of(node, "type", spec.type, Type::boolean);
     check_output_type(spec.type);

@@ -6,19 +6,49 @@
 #include <array>
 #include <cmath>
 #include <list>
+#include <numeric>
 #include <vector>
 
 namespace leat {
 namespace {
 
-/// For each pixel of [first, last): its position among the samples, counted from `origin`.
-ColumnTable column_table(const Affine &matrix, const SampleAxis &axis, int first, int last, int origin)
+/// The samples [origin, end) of a row.
+struct SampleRange {
+    int origin, end;
+};
+
+/// Pair number `number` of a pixel's taps. Shares are rounded so that their sum stays exact; one without taps left has
+/// no share in whatever sample comes there, so that pairs of neighbouring pixels stay in order.
+SamplePair pair_of(const Taps &taps, size_t number, const SampleRange &range)
 {
-    std::vector<double> positions;
-    positions.reserve(static_cast<size_t>(last - first));
-    for (int x = first; x < last; x++)
-        positions.push_back(axis.position(static_cast<double>(matrix.a) * x + matrix.tx) - origin);
-    return ColumnTable(positions);
+    const auto rounded_sum = [&](size_t count) {
+        const auto end = taps.shares.begin() + static_cast<ptrdiff_t>(std::min(count, taps.shares.size()));
+        return static_cast<int>(std::lround(std::accumulate(taps.shares.begin(), end, 0.0) * ColumnTable::one));
+    };
+    const int before = rounded_sum(2 * number), between = rounded_sum(2 * number + 1),
+              after = rounded_sum(2 * number + 2);
+    return {std::min(taps.first + 2 * static_cast<int>(number), range.end - 1) - range.origin,
+            static_cast<int16_t>(between - before), static_cast<int16_t>(after - between)};
+}
+
+/// Tables for the pixels [first, last), as many as the pixel with the most taps needs.
+std::vector<ColumnTable> column_tables(const Affine &matrix, const SampleAxis &axis, Filter filter, int first, int last,
+                                       const SampleRange &range)
+{
+    std::vector<Taps> taps;
+    size_t most = 0;
+    for (int x = first; x < last; x++) {
+        taps.push_back(axis.taps(static_cast<double>(matrix.a) * x + matrix.tx, std::fabs(matrix.a), filter));
+        most = std::max(most, taps.back().shares.size());
+    }
+    std::vector<ColumnTable> tables;
+    std::vector<SamplePair> pairs(taps.size());
+    for (size_t number = 0; 2 * number < most; number++) {
+        for (size_t i = 0; i < taps.size(); i++)
+            pairs[i] = pair_of(taps[i], number, range);
+        tables.emplace_back(pairs);
+    }
+    return tables;
 }
 
 /// The two rows between which a tensor row lies, for one component.
@@ -27,34 +57,45 @@ struct RowPair {
     float weight; ///< of `lower`
 };
 
-/// Rows of one plane, resampled to the tensor's columns. Keeps the two that were asked for last.
+/// Rows of one plane, resampled to the tensor's columns. Keeps the two that were made last.
 class ResampledPlane {
   public:
-    ResampledPlane(const Image &image, size_t plane, const Rectangle &picture)
-        : matrix_(image.to_frame), plane_(image.planes[plane]), first_component_(component_of(image, plane)),
-          rows_(vertical_axis(image, first_component_.shift)), columns_(horizontal_axis(image, first_component_.shift)),
-          first_sample_(static_cast<int>(columns_.low)),
-          samples_(static_cast<int>(std::ceil(columns_.high)) + 1 - first_sample_),
-          table_(column_table(matrix_, columns_, picture.left, picture.right, first_sample_))
+    ResampledPlane(const Image &image, size_t plane, const Rectangle &picture, Filter filter)
+        : matrix_(image.to_frame), filter_(filter), plane_(image.planes[plane]), component_(component_of(image, plane)),
+          rows_(vertical_axis(image, component_.shift)),
+          columns_(horizontal_axis(image, component_.shift)), samples_{static_cast<int>(columns_.low),
+                                                                       static_cast<int>(std::ceil(columns_.high)) + 1},
+          width_(picture.right - picture.left),
+          tables_(column_tables(matrix_, columns_, filter, picture.left, picture.right, samples_))
     {
         for (auto &row : split_) {
-            row = hwy::AllocateAligned<uint8_t>(static_cast<size_t>(with_slack(samples_)));
-            std::fill_n(row.get(), with_slack(samples_), uint8_t(0));
+            row = hwy::AllocateAligned<uint8_t>(static_cast<size_t>(with_slack(samples_.end - samples_.origin)));
+            std::fill_n(row.get(), with_slack(samples_.end - samples_.origin), uint8_t(0));
         }
         for (auto &slot : slots_)
             for (auto &row : slot.resampled)
-                row = hwy::AllocateAligned<float>(static_cast<size_t>(with_slack(table_.count)));
+                row = hwy::AllocateAligned<float>(static_cast<size_t>(with_slack(width_)));
+        for (auto &row : mean_)
+            row = hwy::AllocateAligned<float>(static_cast<size_t>(with_slack(width_)));
     }
 
-    /// Of the component whose byte offset in the plane's pixels that is. Valid until another tensor row is asked for.
-    RowPair rows_at(int tensor_row, size_t offset)
+    /// Makes the rows that the tensor's row needs.
+    void move_to(int tensor_row)
     {
-        const double position = rows_.position(static_cast<double>(matrix_.d) * tensor_row + matrix_.ty);
-        const int row = static_cast<int>(position);
-        const double weight = position - row;
-        const float *upper = resampled(row, offset);
-        return {upper, weight > 0 ? resampled(row + 1, offset) : upper, static_cast<float>(weight)};
+        const Taps taps =
+            rows_.taps(static_cast<double>(matrix_.d) * tensor_row + matrix_.ty, std::fabs(matrix_.d), filter_);
+        if (taps.shares.size() > 2) {
+            average(taps);
+            return;
+        }
+        const Slot &upper = resampled(taps.first);
+        const Slot &lower = taps.shares.size() == 2 ? resampled(taps.first + 1) : upper;
+        for (size_t i = 0; i < most_components; i++)
+            pairs_[i] = {upper.resampled[i].get(), lower.resampled[i].get(), static_cast<float>(1 - taps.shares[0])};
     }
+
+    /// Of the component whose byte offset in the plane's pixels that is. Valid until the next move_to().
+    const RowPair &rows(size_t offset) const { return pairs_[offset]; }
 
   private:
     static constexpr size_t most_components = 3;
@@ -71,34 +112,54 @@ class ResampledPlane {
                              [&](const Component &component) { return component.plane == plane; });
     }
 
+    size_t components() const { return std::min<size_t>(component_.step, most_components); }
+
     /// Neighbouring rows have different slots.
-    const float *resampled(int row, size_t offset)
+    const Slot &resampled(int row)
     {
         Slot &slot = slots_[row % 2];
         if (slot.row != row) {
             fill(slot, row);
             slot.row = row;
         }
-        return slot.resampled[offset].get();
+        return slot;
     }
 
     void fill(Slot &slot, int row)
     {
-        const int step = first_component_.step;
+        const int step = component_.step;
         uint8_t *split[] = {split_[0].get(), split_[1].get(), split_[2].get()};
-        split_row(plane_.data + row * plane_.stride + first_sample_ * step, samples_, step, split);
-        for (size_t i = 0; i < std::min<size_t>(static_cast<size_t>(step), most_components); i++)
-            resample_row(split[i], table_, slot.resampled[i].get());
+        split_row(plane_.data + row * plane_.stride + samples_.origin * step, samples_.end - samples_.origin, step,
+                  split);
+        for (size_t i = 0; i < components(); i++)
+            for (const ColumnTable &table : tables_)
+                resample_row(split[i], table, &table != tables_.data(), slot.resampled[i].get());
+    }
+
+    void average(const Taps &taps)
+    {
+        for (size_t tap = 0; tap < taps.shares.size(); tap++) {
+            const Slot &slot = resampled(taps.first + static_cast<int>(tap));
+            for (size_t i = 0; i < components(); i++)
+                scale_row(slot.resampled[i].get(), width_, static_cast<float>(taps.shares[tap]), tap > 0,
+                          mean_[i].get());
+        }
+        for (size_t i = 0; i < most_components; i++)
+            pairs_[i] = {mean_[i].get(), mean_[i].get(), 0};
     }
 
     Affine matrix_;
+    Filter filter_;
     Image::Plane plane_;
-    Component first_component_;
+    Component component_; ///< one of the plane's
     SampleAxis rows_, columns_;
-    int first_sample_, samples_;
-    ColumnTable table_;
+    SampleRange samples_;
+    int width_;
+    std::vector<ColumnTable> tables_; ///< their shares add up
     AlignedArray<uint8_t> split_[most_components];
     Slot slots_[2];
+    AlignedArray<float> mean_[most_components];
+    RowPair pairs_[most_components];
 };
 
 /// Colour and normalisation, without the rows.
@@ -187,7 +248,7 @@ void axis_aligned(const Image &image, const ImageSpec &spec, TensorRows &tensor,
     if (picture.left < picture.right)
         for (size_t i = 0; i < layout.count; i++)
             if (layout.components[i].plane == planes.size())
-                planes.emplace_back(image, planes.size(), picture);
+                planes.emplace_back(image, planes.size(), picture, spec.filter);
     RowMix mix = mix_for(image, spec);
     for (int y = first_row; y < last_row; y++)
         tensor.write(y, [&](float *const *channels) {
@@ -195,9 +256,10 @@ void axis_aligned(const Image &image, const ImageSpec &spec, TensorRows &tensor,
                 tensor.pad(channels, 0, spec.width);
                 return;
             }
+            for (ResampledPlane &plane : planes)
+                plane.move_to(y);
             for (size_t i = 0; i < layout.count; i++) {
-                const Component &component = layout.components[i];
-                const RowPair rows = planes[component.plane].rows_at(y, component.offset);
+                const RowPair &rows = planes[layout.components[i].plane].rows(layout.components[i].offset);
                 mix.upper[i] = rows.upper;
                 mix.lower[i] = rows.lower;
                 mix.weight[i] = rows.weight;

@@ -9,32 +9,42 @@
 namespace leat {
 namespace {
 
-struct Position {
-    double x, y;
+/// A pixel of the tensor in the frame.
+struct Cell {
+    double x, y;          ///< its centre
+    double width, height; ///< what it covers, for an axis-aligned matrix
+    Filter filter;
 };
 
-float bilinear(const Image &image, const Component &component, Position frame)
+Cell cell_of(const Affine &m, const ImageSpec &spec, int x, int y)
 {
-    const Position at{horizontal_axis(image, component.shift).position(frame.x),
-                      vertical_axis(image, component.shift).position(frame.y)};
-    const int x0 = static_cast<int>(at.x), y0 = static_cast<int>(at.y);
-    const double fx = at.x - x0, fy = at.y - y0;
-    const Image::Plane &plane = image.planes[component.plane];
-    const auto sample = [&](int x, int y) {
-        return static_cast<double>(plane.data[y * plane.stride + x * component.step + component.offset]);
-    };
-    const int x1 = fx > 0 ? x0 + 1 : x0, y1 = fy > 0 ? y0 + 1 : y0;
-    const double upper = sample(x0, y0) * (1 - fx) + sample(x1, y0) * fx;
-    const double lower = sample(x0, y1) * (1 - fx) + sample(x1, y1) * fx;
-    return static_cast<float>(upper * (1 - fy) + lower * fy);
+    return {static_cast<double>(m.a) * x + static_cast<double>(m.b) * y + m.tx,
+            static_cast<double>(m.c) * x + static_cast<double>(m.d) * y + m.ty, std::fabs(m.a), std::fabs(m.d),
+            is_axis_aligned(m) ? spec.filter : Filter::bilinear};
 }
 
-std::array<float, 3> rgb_at(const Image &image, Position frame)
+float sample(const Image &image, const Component &component, const Cell &cell)
+{
+    const Taps columns = horizontal_axis(image, component.shift).taps(cell.x, cell.width, cell.filter);
+    const Taps rows = vertical_axis(image, component.shift).taps(cell.y, cell.height, cell.filter);
+    const Image::Plane &plane = image.planes[component.plane];
+    double sum = 0;
+    for (size_t row = 0; row < rows.shares.size(); row++)
+        for (size_t column = 0; column < columns.shares.size(); column++) {
+            const ptrdiff_t y = rows.first + static_cast<ptrdiff_t>(row);
+            const ptrdiff_t x = columns.first + static_cast<ptrdiff_t>(column);
+            sum += rows.shares[row] * columns.shares[column] *
+                   plane.data[y * plane.stride + x * component.step + component.offset];
+        }
+    return static_cast<float>(sum);
+}
+
+std::array<float, 3> rgb_at(const Image &image, const Cell &cell)
 {
     const PixelLayout &layout = layout_of(image.format);
     std::array<float, 3> samples{};
     for (size_t i = 0; i < layout.count; i++)
-        samples[i] = bilinear(image, layout.components[i], frame);
+        samples[i] = sample(image, layout.components[i], cell);
     std::array<float, 3> rgb;
     for (size_t i = 0; i < 3; i++) {
         const auto &row = image.colour.rows[i];
@@ -76,12 +86,10 @@ void image_to_tensor_reference(const Image &image, const ImageSpec &spec, std::b
     const RegionTest shows_region(image);
     for (int y = 0; y < spec.height; y++)
         for (int x = 0; x < spec.width; x++) {
-            const Position frame{static_cast<double>(m.a) * x + static_cast<double>(m.b) * y + m.tx,
-                                 static_cast<double>(m.c) * x + static_cast<double>(m.d) * y + m.ty};
             const bool shown = aligned ? picture.contains(x, y) : shows_region(x, y);
             std::array<float, 3> pixel{spec.pad, spec.pad, spec.pad};
             if (shown)
-                pixel = in_order(rgb_at(image, frame), spec.order);
+                pixel = in_order(rgb_at(image, cell_of(m, spec, x, y)), spec.order);
             for (size_t c = 0; c < static_cast<size_t>(channels_of(spec.order)); c++)
                 store(spec.type, out,
                       static_cast<ptrdiff_t>(c) * layout.channel_stride + y * layout.row_stride +

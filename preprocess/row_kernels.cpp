@@ -1,7 +1,6 @@
 #include "preprocess/row_kernels.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #undef HWY_TARGET_INCLUDE
@@ -28,12 +27,12 @@ constexpr int lanes = static_cast<int>(hn::MaxLanes(FloatsTag()));
 
 #if HWY_TARGET == HWY_SCALAR
 
-void ResampleRow(const uint8_t *samples, const ColumnTable &table, float *out)
+void ResampleRow(const uint8_t *samples, const ColumnTable &table, bool add, float *out)
 {
     for (int x = 0; x < table.count; x++) {
         const int first = table.narrow ? table.starts[x / ColumnTable::group] + table.picks[4 * x] : table.starts[x];
         const int sum = samples[first] * table.weights[2 * x] + samples[first + 1] * table.weights[2 * x + 1];
-        out[x] = static_cast<float>(sum) * (1.0f / ColumnTable::one);
+        out[x] = (add ? out[x] : 0) + static_cast<float>(sum) * (1.0f / ColumnTable::one);
     }
 }
 
@@ -74,7 +73,7 @@ HWY_INLINE hn::Vec<D16> wide_pairs(D16 pairs, const uint8_t *samples, const Colu
     return hn::BitCast(pairs, hn::Or(first, second));
 }
 
-template <bool narrow> void resample(const uint8_t *samples, const ColumnTable &table, float *out)
+template <bool narrow, bool add> void resample(const uint8_t *samples, const ColumnTable &table, float *out)
 {
     const PairsTag d16;
     const IntegersTag d32;
@@ -86,16 +85,29 @@ template <bool narrow> void resample(const uint8_t *samples, const ColumnTable &
         const auto even =
             hn::ReorderWidenMulAccumulate(d32, pairs, hn::LoadU(d16, table.weights.get() + 2 * x), hn::Zero(d32), odd);
         const auto sums = hn::ConvertTo(df, hn::RearrangeToOddPlusEven(even, odd));
-        hn::StoreU(hn::Mul(sums, unit), df, out + x);
+        hn::StoreU(add ? hn::MulAdd(sums, unit, hn::LoadU(df, out + x)) : hn::Mul(sums, unit), df, out + x);
     }
 }
 
-void ResampleRow(const uint8_t *samples, const ColumnTable &table, float *out)
+void ResampleRow(const uint8_t *samples, const ColumnTable &table, bool add, float *out)
 {
-    table.narrow ? resample<true>(samples, table, out) : resample<false>(samples, table, out);
+    if (add)
+        table.narrow ? resample<true, true>(samples, table, out) : resample<false, true>(samples, table, out);
+    else
+        table.narrow ? resample<true, false>(samples, table, out) : resample<false, false>(samples, table, out);
 }
 
 #endif
+
+void ScaleRow(const float *row, int count, float share, bool add, float *out)
+{
+    const FloatsTag d;
+    const Floats factor = hn::Set(d, share);
+    for (int x = 0; x < count; x += lanes) {
+        const Floats scaled = hn::Mul(hn::LoadU(d, row + x), factor);
+        hn::StoreU(add ? hn::Add(scaled, hn::LoadU(d, out + x)) : scaled, d, out + x);
+    }
+}
 
 /// Splits whole vectors; returns how many pixels.
 template <int step> int split_vectors(const uint8_t *row, int count, uint8_t *const *out)
@@ -368,43 +380,40 @@ namespace leat {
 
 HWY_EXPORT(SplitRow);
 HWY_EXPORT(ResampleRow);
+HWY_EXPORT(ScaleRow);
 HWY_EXPORT(SampleRow);
 HWY_EXPORT(MixRows);
 HWY_EXPORT(ToF16);
 HWY_EXPORT(ToU8);
 HWY_EXPORT(InterleaveRow);
 
-ColumnTable::ColumnTable(std::span<const double> positions)
-    : count(static_cast<int>(positions.size())), narrow(true),
-      starts(hwy::AllocateAligned<int32_t>(positions.size() + row_slack)),
-      picks(hwy::AllocateAligned<uint8_t>(4 * (positions.size() + row_slack))),
-      weights(hwy::AllocateAligned<int16_t>(2 * (positions.size() + row_slack)))
+ColumnTable::ColumnTable(std::span<const SamplePair> pairs)
+    : count(static_cast<int>(pairs.size())), narrow(true),
+      starts(hwy::AllocateAligned<int32_t>(pairs.size() + row_slack)),
+      picks(hwy::AllocateAligned<uint8_t>(4 * (pairs.size() + row_slack))),
+      weights(hwy::AllocateAligned<int16_t>(2 * (pairs.size() + row_slack)))
 {
-    const auto sample = [&](int x) {
-        return static_cast<int32_t>(positions[static_cast<size_t>(std::min(x, count - 1))]);
-    };
+    const auto pair = [&](int x) { return pairs[static_cast<size_t>(std::min(x, count - 1))]; };
     for (int x = 0; x < count + row_slack; x++) {
-        const double position = positions[static_cast<size_t>(std::min(x, count - 1))];
-        const auto second = static_cast<int16_t>(std::lround((position - sample(x)) * one));
-        weights[static_cast<size_t>(2 * x)] = static_cast<int16_t>(one - second);
-        weights[static_cast<size_t>(2 * x + 1)] = second;
+        weights[static_cast<size_t>(2 * x)] = pair(x).first;
+        weights[static_cast<size_t>(2 * x + 1)] = pair(x).second;
     }
     constexpr int window = 16;
     for (int x = 0; x < count; x += group) {
-        const auto [first, last] = std::minmax({sample(x), sample(x + group - 1)});
+        const auto [first, last] = std::minmax({pair(x).x, pair(x + group - 1).x});
         narrow = narrow && last + 1 - first < window;
     }
     if (!narrow) {
         for (int x = 0; x < count + row_slack; x++)
-            starts[static_cast<size_t>(x)] = sample(x);
+            starts[static_cast<size_t>(x)] = pair(x).x;
         return;
     }
     constexpr uint8_t nothing = 0x80;
     for (int x = 0; x < count + row_slack; x += group) {
-        const int32_t start = std::min(sample(x), sample(x + group - 1));
+        const int32_t start = std::min(pair(x).x, pair(x + group - 1).x);
         starts[static_cast<size_t>(x / group)] = start;
         for (int i = x; i < std::min(x + group, count + row_slack); i++) {
-            const auto first = static_cast<uint8_t>(sample(i) - start);
+            const auto first = static_cast<uint8_t>(pair(i).x - start);
             const uint8_t four[] = {first, nothing, static_cast<uint8_t>(first + 1), nothing};
             std::copy_n(four, 4, &picks[static_cast<size_t>(4 * i)]);
         }
@@ -416,9 +425,14 @@ void split_row(const uint8_t *row, int count, int step, uint8_t *const *out)
     HWY_DYNAMIC_DISPATCH(SplitRow)(row, count, step, out);
 }
 
-void resample_row(const uint8_t *samples, const ColumnTable &table, float *out)
+void resample_row(const uint8_t *samples, const ColumnTable &table, bool add, float *out)
 {
-    HWY_DYNAMIC_DISPATCH(ResampleRow)(samples, table, out);
+    HWY_DYNAMIC_DISPATCH(ResampleRow)(samples, table, add, out);
+}
+
+void scale_row(const float *row, int count, float share, bool add, float *out)
+{
+    HWY_DYNAMIC_DISPATCH(ScaleRow)(row, count, share, add, out);
 }
 
 void sample_row(const SampledPlane &plane, const PointRow &row, int first, int last, float *const *out)

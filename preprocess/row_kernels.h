@@ -18,8 +18,13 @@ constexpr int with_slack(int count)
     return count + row_slack;
 }
 
-/// Which samples of a row make each pixel of a resampled row: pixel = (sample[x] * (one - w) + sample[x + 1] * w) /
-/// one.
+/// A share of a resampled pixel: (sample[x] * first + sample[x + 1] * second) / ColumnTable::one.
+struct SamplePair {
+    int32_t x;
+    int16_t first, second;
+};
+
+/// A pair for each pixel of a resampled row.
 ///
 /// `narrow`: pixels come in groups of four that find their eight samples in 16 bytes from `starts[group]` on, picked by
 /// `picks` (16 bytes a group: sample x in byte 0, x + 1 in byte 2 of each pixel's four). Otherwise `starts` has the
@@ -28,8 +33,7 @@ struct ColumnTable {
     static constexpr int group = 4;
     static constexpr int one = 1 << 14;
 
-    /// `positions` are those of the pixels among the samples, 0 or more.
-    explicit ColumnTable(std::span<const double> positions);
+    explicit ColumnTable(std::span<const SamplePair>);
 
     int count; ///< pixels
     bool narrow;
@@ -41,7 +45,11 @@ struct ColumnTable {
 /// Takes `count` pixels of `step` interleaved bytes (1 to 4) apart, into as many rows.
 void split_row(const uint8_t *row, int count, int step, uint8_t *const *out);
 
-void resample_row(const uint8_t *samples, const ColumnTable &, float *out);
+/// Writes the table's shares, or adds them to what `out` holds.
+void resample_row(const uint8_t *samples, const ColumnTable &, bool add, float *out);
+
+/// Writes row * share, or adds it to what `out` holds.
+void scale_row(const float *row, int count, float share, bool add, float *out);
 
 /// One plane, to be sampled at any positions.
 struct SampledPlane {

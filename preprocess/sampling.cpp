@@ -27,6 +27,24 @@ constexpr PixelLayout layouts[] = {
     {ColourModel::grey, 1, {{{0, 0, 1, 0}, {}, {}}}},                    // gray8
 };
 
+Taps bilinear(double position)
+{
+    const int first = static_cast<int>(position);
+    const double share = position - first;
+    if (share > 0)
+        return {first, {1 - share, share}};
+    return {first, {1}};
+}
+
+/// Each sample by how much of [begin, end) it covers; a sample reaches from its number to the next.
+Taps covering(double begin, double end)
+{
+    Taps taps{static_cast<int>(begin), {}};
+    for (int sample = taps.first; sample < end; sample++)
+        taps.shares.push_back((std::min(end, sample + 1.0) - std::max(begin, double(sample))) / (end - begin));
+    return taps;
+}
+
 /// Outer edges, in frame pixels, of what may be seen along one axis.
 struct Span {
     double first, last;
@@ -119,6 +137,17 @@ double SampleAxis::position(double pixel) const
 {
     const double sample = shift ? (pixel + 0.5) / (1 << shift) - 0.5 : pixel;
     return sample > low ? std::min(sample, high) : low;
+}
+
+Taps SampleAxis::taps(double pixel, double size, Filter filter) const
+{
+    const double samples = size / (1 << shift);
+    if (filter == Filter::bilinear || !(samples > 1))
+        return bilinear(position(pixel));
+    const double middle = (pixel + 0.5) / (1 << shift);
+    const double begin = std::clamp(middle - samples / 2, low, high + 1);
+    const double end = std::clamp(middle + samples / 2, low, high + 1);
+    return end > begin ? covering(begin, end) : bilinear(position(pixel));
 }
 
 SampleAxis horizontal_axis(const Image &image, int shift)

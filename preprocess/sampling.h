@@ -4,6 +4,7 @@
 #include "inference/image_spec.h"
 
 #include <array>
+#include <vector>
 
 namespace leat {
 
@@ -39,6 +40,12 @@ void check_frame(const Image &);
 /// Weights of the tensor's R, G, B that make grey: BT.601 luma, as OpenCV.
 inline constexpr std::array<float, 3> grey_weights{0.299f, 0.587f, 0.114f};
 
+/// Samples first, first + 1 … of an axis that make one pixel, and their shares, which sum to 1.
+struct Taps {
+    int first = 0;
+    std::vector<double> shares;
+};
+
 /// One axis (columns or rows) of one component: which samples may be read, and where pixel positions lie among them.
 ///
 /// Chroma of half resolution is sited in the middle of its pixels (as JPEG): GStreamer's own fast converters repeat a
@@ -48,6 +55,8 @@ struct SampleAxis {
     int shift = 0;
     /// Position among the samples for a position in frame pixels.
     double position(double pixel) const;
+    /// For a pixel of the tensor centred at that position, which is `size` frame pixels wide.
+    Taps taps(double pixel, double size, Filter) const;
 };
 
 SampleAxis horizontal_axis(const Image &, int shift);

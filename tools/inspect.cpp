@@ -112,6 +112,7 @@ Findings findings_of(const InspectOptions &options)
 
 constexpr const char *order_names[] = {"RGB", "BGR", "gray"};
 constexpr const char *resize_names[] = {"stretch", "letterbox", "letterbox-corner"};
+constexpr const char *filter_names[] = {"bilinear", "area"};
 constexpr const char *layout_names[] = {"NCHW", "NHWC"};
 
 template <class Enum, size_t count> std::string name_of(const char *const (&names)[count], Enum value)
@@ -154,6 +155,7 @@ Json preprocessing_json(const ImageModel &model)
             {"scale", scale_of(spec)},
             {"resize_mode", name_of(resize_names, spec.resize)},
             {"pad", spec.pad},
+            {"filter", name_of(filter_names, spec.filter)},
             {"layout", name_of(layout_names, spec.layout)},
             {"type", to_string(spec.type)}};
 }
@@ -286,7 +288,7 @@ void print_image_model(const ImageModel &model)
               << numbers_of(scale_of(spec)) << ", " << name_of(resize_names, spec.resize);
     if (spec.resize != ResizeMode::stretch)
         std::cout << " padded with " << spec.pad;
-    std::cout << ", " << name_of(layout_names, spec.layout) << " " << to_string(spec.type) << "\n";
+    std::cout << ", " << name_of(filter_names, spec.filter) << ", " << name_of(layout_names, spec.layout) << " " << to_string(spec.type) << "\n";
     heading("Labels");
     std::string labels;
     for (const std::string &label : model.labels)

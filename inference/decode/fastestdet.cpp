@@ -27,7 +27,9 @@ std::string why_not(const ModelFacts &facts)
 
 ImageSpec preprocessing(const ModelFacts &facts)
 {
-    return image_spec(facts, ColourOrder::bgr, to_unit, ResizeMode::stretch, 0, {352, 352});
+    ImageSpec spec = image_spec(facts, ColourOrder::bgr, to_unit, ResizeMode::stretch, 0, {352, 352});
+    spec.filter = Filter::area;
+    return spec;
 }
 
 std::vector<std::string> labels(const ModelFacts &facts)

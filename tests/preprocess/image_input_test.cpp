@@ -33,6 +33,7 @@ ImageSpec unusual_spec()
     spec.add = {-1, -2, -3};
     spec.pad = 114;
     spec.resize = ResizeMode::letterbox_corner;
+    spec.filter = Filter::area;
     spec.layout = Layout::nhwc;
     spec.type = Type::f32;
     return spec;

@@ -93,6 +93,22 @@ TEST_P(ByHand, DownscalesBetweenTheTwoNearestSamples)
     expect_values(run(gray, spec_of(4, 1, ColourOrder::gray)), {15, 15, 22.5f, 45}, 0.02f);
 }
 
+TEST_P(ByHand, AreaIsTheMeanOfWhatAPixelCovers)
+{
+    const Image gray = frame_from(PixelFormat::gray8, 5, 2, {{10, 20, 30, 40, 50, 110, 120, 130, 140, 150}});
+    ImageSpec spec = spec_of(2, 1, ColourOrder::gray);
+    spec.filter = Filter::area;
+    // Columns 0 to 2.5 and 2.5 to 5 of both rows.
+    expect_values(run(gray, spec), {(10 + 20 + 15) / 2.5f + 50, (15 + 40 + 50) / 2.5f + 50}, 0.02f);
+    // Where nothing shrinks it is bilinear.
+    spec.width = 10;
+    spec.height = 2;
+    const Tensor enlarged = run(gray, spec);
+    expect_values(enlarged, {10,  12.5f,  17.5f,  22.5f,  27.5f,  32.5f,  37.5f,  42.5f,  47.5f,  50, //
+                             110, 112.5f, 117.5f, 122.5f, 127.5f, 132.5f, 137.5f, 142.5f, 147.5f, 150},
+                  0.02f);
+}
+
 TEST_P(ByHand, PadsAroundTheLetterbox)
 {
     const Image gray = frame_from(PixelFormat::gray8, 4, 2, {{1, 2, 3, 4, 5, 6, 7, 8}});
@@ -171,19 +187,6 @@ double allowed(const ImageSpec &spec)
     }
 }
 
-void expect_twins(const Image &image, const ImageSpec &spec)
-{
-    const Tensor expected = by_reference(image, spec).converted(Type::f32),
-                 got = by_simd(image, spec).converted(Type::f32);
-    double worst = 0;
-    for (size_t i = 0; i < got.count(); i++)
-        worst = std::max(worst, std::fabs(static_cast<double>(expected.data<float>()[i]) - got.data<float>()[i]));
-    EXPECT_LE(worst, allowed(spec)) << "format " << int(image.format) << " " << image.width << "x" << image.height
-                                    << " to " << spec.width << "x" << spec.height << " order " << int(spec.order)
-                                    << " resize " << int(spec.resize) << " layout " << int(spec.layout) << " type "
-                                    << to_string(spec.type);
-}
-
 /// Runs `body` with each instruction set that this machine and the library share.
 template <class Body> void on_each_target(Body &&body)
 {
@@ -197,6 +200,22 @@ template <class Body> void on_each_target(Body &&body)
     hwy::GetChosenTarget().Update(hwy::SupportedTargets());
 }
 
+/// On every instruction set.
+void expect_twins(const Image &image, const ImageSpec &spec)
+{
+    const Tensor expected = by_reference(image, spec).converted(Type::f32);
+    on_each_target([&] {
+        const Tensor got = by_simd(image, spec).converted(Type::f32);
+        double worst = 0;
+        for (size_t i = 0; i < got.count(); i++)
+            worst = std::max(worst, std::fabs(static_cast<double>(expected.data<float>()[i]) - got.data<float>()[i]));
+        EXPECT_LE(worst, allowed(spec)) << "format " << int(image.format) << " " << image.width << "x" << image.height
+                                        << " to " << spec.width << "x" << spec.height << " order " << int(spec.order)
+                                        << " resize " << int(spec.resize) << " layout " << int(spec.layout) << " type "
+                                        << to_string(spec.type);
+    });
+}
+
 struct Sizes {
     int width, height, tensor_width, tensor_height;
 };
@@ -207,26 +226,44 @@ constexpr Sizes sizes[] = {{37, 23, 64, 24}, {64, 48, 19, 33},  {1, 1, 5, 3},
 
 TEST(Twins, EveryFormatModeOrderTypeAndLayout)
 {
-    on_each_target([] {
-        for (PixelFormat format : all_formats)
-            for (const Sizes &size : sizes)
-                for (ResizeMode resize : {ResizeMode::stretch, ResizeMode::letterbox, ResizeMode::letterbox_corner})
-                    for (ColourOrder order : {ColourOrder::rgb, ColourOrder::bgr, ColourOrder::gray})
-                        for (Layout layout : {Layout::nchw, Layout::nhwc})
-                            for (Type type : {Type::f32, Type::f16, Type::u8}) {
-                                ImageSpec spec = spec_of(size.tensor_width, size.tensor_height, order, resize);
-                                spec.layout = layout;
-                                spec.type = type;
-                                spec.pad = 114;
-                                if (type != Type::u8) {
-                                    spec.mul = {0.5f, 0.4f, 0.3f};
-                                    spec.add = {-3, 2, 1};
-                                }
-                                Image image = random_frame(format, size.width, size.height, size.width % 5);
-                                image.to_frame = fit(spec, frame_of(image));
-                                expect_twins(image, spec);
+    for (PixelFormat format : all_formats)
+        for (const Sizes &size : sizes)
+            for (ResizeMode resize : {ResizeMode::stretch, ResizeMode::letterbox, ResizeMode::letterbox_corner})
+                for (ColourOrder order : {ColourOrder::rgb, ColourOrder::bgr, ColourOrder::gray})
+                    for (Layout layout : {Layout::nchw, Layout::nhwc})
+                        for (Type type : {Type::f32, Type::f16, Type::u8}) {
+                            ImageSpec spec = spec_of(size.tensor_width, size.tensor_height, order, resize);
+                            spec.layout = layout;
+                            spec.type = type;
+                            spec.pad = 114;
+                            if (type != Type::u8) {
+                                spec.mul = {0.5f, 0.4f, 0.3f};
+                                spec.add = {-3, 2, 1};
                             }
-    });
+                            Image image = random_frame(format, size.width, size.height, size.width % 5);
+                            image.to_frame = fit(spec, frame_of(image));
+                            expect_twins(image, spec);
+                        }
+}
+
+TEST(Twins, Area)
+{
+    for (PixelFormat format : all_formats)
+        for (const Sizes &size : {Sizes{64, 48, 19, 33}, Sizes{301, 211, 70, 11}, Sizes{613, 9, 17, 4},
+                                  Sizes{900, 3, 5, 2}, Sizes{20, 90, 40, 31}})
+            for (bool mirrored : {false, true}) {
+                ImageSpec spec =
+                    spec_of(size.tensor_width, size.tensor_height, ColourOrder::rgb, ResizeMode::letterbox);
+                spec.filter = Filter::area;
+                Image image = random_frame(format, size.width, size.height, 5);
+                image.region = {1.25f, 0.5f, static_cast<float>(size.width) - 3, static_cast<float>(size.height) - 1};
+                image.to_frame = fit(spec, image.region);
+                if (mirrored) {
+                    image.to_frame.tx += image.to_frame.a * static_cast<float>(spec.width - 1);
+                    image.to_frame.a = -image.to_frame.a;
+                }
+                expect_twins(image, spec);
+            }
 }
 
 TEST(Twins, EveryColorimetry)
@@ -253,29 +290,25 @@ TEST(Twins, AnyMatrix)
         {1, 0.5f, 0, 0, 1, 0},             // shear
         {0, 0, 7.3f, 0, 0, 9.8f},          // one point
     };
-    on_each_target([&] {
-        for (PixelFormat format : all_formats)
-            for (const Affine &matrix : matrices) {
-                Image image = random_frame(format, 59, 33, 2);
-                image.to_frame = matrix;
-                expect_twins(image, spec_of(50, 41));
-            }
-    });
+    for (PixelFormat format : all_formats)
+        for (const Affine &matrix : matrices) {
+            Image image = random_frame(format, 59, 33, 2);
+            image.to_frame = matrix;
+            expect_twins(image, spec_of(50, 41));
+        }
 }
 
 TEST(Twins, TinyFramesUnderAnyMatrix)
 {
-    on_each_target([] {
-        for (PixelFormat format : all_formats)
-            for (const Sizes &size : {Sizes{1, 1, 6, 5}, Sizes{2, 1, 5, 6}, Sizes{1, 3, 20, 3}, Sizes{3, 2, 33, 9}}) {
-                Image image = random_frame(format, size.width, size.height);
-                const ImageSpec spec = spec_of(size.tensor_width, size.tensor_height, ColourOrder::bgr);
-                image.to_frame = fit(spec, frame_of(image));
-                image.to_frame.b = 0.1f;
-                image.to_frame.c = -0.07f;
-                expect_twins(image, spec);
-            }
-    });
+    for (PixelFormat format : all_formats)
+        for (const Sizes &size : {Sizes{1, 1, 6, 5}, Sizes{2, 1, 5, 6}, Sizes{1, 3, 20, 3}, Sizes{3, 2, 33, 9}}) {
+            Image image = random_frame(format, size.width, size.height);
+            const ImageSpec spec = spec_of(size.tensor_width, size.tensor_height, ColourOrder::bgr);
+            image.to_frame = fit(spec, frame_of(image));
+            image.to_frame.b = 0.1f;
+            image.to_frame.c = -0.07f;
+            expect_twins(image, spec);
+        }
 }
 
 /// The same picture upside down in memory.
