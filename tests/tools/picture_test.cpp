@@ -110,6 +110,8 @@ ImageSpec spec_of(const Json &steps)
     spec.resize = modes.at(steps.at("resize"));
     spec.layout = steps.at("layout") == "NHWC" ? Layout::nhwc : Layout::nchw;
     spec.type = Type::u8;
+    if (steps.at("steps")[1].get<std::string>().find("INTER_AREA") != std::string::npos)
+        spec.filter = Filter::area;
     for (const std::string step : steps.at("steps"))
         if (const size_t at = step.find("pad with "); at != std::string::npos)
             spec.pad = std::stof(step.substr(at + 9));
@@ -133,12 +135,10 @@ Difference difference(const Tensor &one, const Tensor &other)
     return result;
 }
 
-/// Inputs that are made in another way: INTER_AREA, and grey from a colour PNG, which OpenCV leaves to libpng and its
-/// linear light.
+/// OpenCV leaves grey from a colour PNG to libpng and its linear light.
 bool made_otherwise(const Json &steps)
 {
-    return steps.at("steps")[1].get<std::string>().find("INTER_AREA") != std::string::npos ||
-           steps.at("image").get<std::string>().find("superres_input") != std::string::npos;
+    return steps.at("image").get<std::string>().find("superres_input") != std::string::npos;
 }
 
 /// The stored 8-bit inputs were made by OpenCV. From PNG they differ by its fixed-point rounding alone; JPEG decoders
