@@ -64,7 +64,8 @@ Resources resolve(const Options &options, int cores)
             {{"performance_hint", latency ? "latency" : "throughput", "as asked"},
              {"num_threads", std::to_string(used.value), used.reason},
              {"num_streams", std::to_string(streams.value), streams.reason},
-             {"threads_per_stream", std::to_string(threads), number(used.value, "core") + " shared by " + number(streams.value, "stream")},
+             {"threads_per_stream", std::to_string(threads),
+              number(used.value, "core") + " shared by " + number(streams.value, "stream")},
              {"num_requests", std::to_string(depth.value), depth.reason}}};
 }
 

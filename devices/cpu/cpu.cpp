@@ -3,6 +3,7 @@
 #include "devices/cpu/lanes.h"
 #include "devices/cpu/onednn.h"
 #include "devices/cpu/plan.h"
+#include "devices/cpu/precision.h"
 #include "devices/cpu/team.h"
 #include "inference/options.h"
 #include "inference/passes.h"
@@ -87,9 +88,18 @@ std::vector<ValueId> tensor_inputs(const Graph &graph, std::span<const Port> por
     return ids;
 }
 
+std::string joined(std::span<const std::string> sentences)
+{
+    std::string text;
+    for (const std::string &each : sentences)
+        text += (text.empty() ? "" : "; ") + each;
+    return text;
+}
+
 class CpuModel final : public CompiledModel {
   public:
-    CpuModel(std::shared_ptr<Lanes> lanes, std::shared_ptr<const Graph> graph, const Options &options)
+    CpuModel(std::shared_ptr<Lanes> lanes, std::shared_ptr<const Graph> graph, const Options &options,
+             std::span<const std::string> precision)
         : graph_(std::move(graph)), inputs_(input_ports(*graph_)), outputs_(output_ports(*graph_)),
           resources_(resolve(options, lanes->cores())),
           plans_(graph_, tensor_inputs(*graph_, inputs_), resources_.threads, lanes->cores() / resources_.threads,
@@ -97,6 +107,8 @@ class CpuModel final : public CompiledModel {
           client_(lanes, resources_.streams, resources_.threads,
                   [this](Job &job, LaneContext &lane) { run(job, lane); })
     {
+        settings_ = resources_.settings;
+        settings_.push_back({"inference_precision", "f32", precision.empty() ? "as the model is" : joined(precision)});
         std::vector<Shape> shapes;
         for (const Port &port : inputs_)
             if (!port.image)
@@ -110,7 +122,7 @@ class CpuModel final : public CompiledModel {
     int depth() const override { return resources_.depth; }
     Tensor allocate(const Port &port) const override { return Tensor(port.type, port.shape); }
     void submit(Job &job) override { client_.submit(job); }
-    std::vector<Setting> settings() const override { return resources_.settings; }
+    std::vector<Setting> settings() const override { return settings_; }
     std::vector<NodeReport> nodes() const override
     {
         if (const auto plan = plans_.latest())
@@ -126,6 +138,7 @@ class CpuModel final : public CompiledModel {
     const std::shared_ptr<const Graph> graph_;
     const std::vector<Port> inputs_, outputs_;
     const Resources resources_;
+    std::vector<Setting> settings_;
     mutable Plans plans_;
     Lanes::Client client_; // last: its destructor waits for the jobs
 
@@ -155,8 +168,9 @@ class Cpu final : public Device {
     }
     std::unique_ptr<CompiledModel> compile(Graph graph, const Options &options) override
     {
+        const std::vector<std::string> precision = compute_in_f32(graph);
         optimise(graph, options);
-        return std::make_unique<CpuModel>(lanes_, std::make_shared<const Graph>(std::move(graph)), options);
+        return std::make_unique<CpuModel>(lanes_, std::make_shared<const Graph>(std::move(graph)), options, precision);
     }
 
   private:

@@ -73,19 +73,19 @@ struct View {
 struct Choice {
     std::unique_ptr<Kernel> kernel; ///< absent for views
     std::vector<Reads> in;
-    std::vector<Layout> out;  ///< one for each output, which have no gaps
-    std::vector<View> views;  ///< instead of a kernel: one for each output
-    size_t post_ops = 0;      ///< how many of the node's the kernel does; the lowering runs the others after it
-    size_t scratch = 0;       ///< bytes
+    std::vector<Layout> out;        ///< one for each output, which have no gaps
+    std::vector<View> views;        ///< instead of a kernel: one for each output
+    size_t post_ops = 0;            ///< how many of the node's the kernel does; the lowering runs the others after it
+    size_t scratch = 0;             ///< bytes
     std::optional<size_t> in_place; ///< index into `in`: output 0 starts as a copy of it, or is the same memory
-    std::string detail;       ///< which variant was taken, for people
+    std::string detail;             ///< which variant was taken, for people
 };
 
 /// "" and a choice, or one sentence why the row does not fit the node.
 using Attempt = std::variant<Choice, std::string>;
 
-/// To add a kernel: a file in kernels/ with its Attempt function, its declaration below, a row in kernels.cpp before the
-/// slower ones, a case in tests/ops. The first row that fits wins.
+/// To add a kernel: a file in kernels/ with its Attempt function, its declaration below, a row in kernels.cpp before
+/// the slower ones, a case in tests/ops. The first row that fits wins.
 struct KernelRow {
     std::string_view name;
     std::span<const std::string_view> ops; ///< empty: any
@@ -117,6 +117,20 @@ Attempt attempt_global_pool(const NodeFacts &);
 Attempt attempt_lrn(const NodeFacts &);
 Attempt attempt_matmul(const NodeFacts &);
 Attempt attempt_gemm(const NodeFacts &);
+Attempt attempt_resize(const NodeFacts &);
+Attempt attempt_softmax(const NodeFacts &);
+Attempt attempt_reduce(const NodeFacts &);
+Attempt attempt_gather_view(const NodeFacts &);
+Attempt attempt_gather(const NodeFacts &);
+Attempt attempt_pad(const NodeFacts &);
+Attempt attempt_expand_view(const NodeFacts &);
+Attempt attempt_tile(const NodeFacts &);
+Attempt attempt_depth_to_space(const NodeFacts &);
+Attempt attempt_space_to_depth(const NodeFacts &);
+Attempt attempt_cast(const NodeFacts &);
+Attempt attempt_quantise(const NodeFacts &);
+Attempt attempt_dequantise(const NodeFacts &);
+Attempt attempt_dynamic_quantise(const NodeFacts &);
 Attempt attempt_unary(const NodeFacts &);
 Attempt attempt_binary(const NodeFacts &);
 Attempt attempt_power(const NodeFacts &);

@@ -28,11 +28,11 @@ struct LaneContext {
 
 /// The worker threads of the process, shared by all models. Every function may be called from any thread.
 ///
-/// A lane is a thread bound to `width` cores; lanes of several widths overlap on the same cores, and a lane starts a job only
-/// when no other lane is busy on its cores. The job that starts next is the one of the highest priority, then of the earliest
-/// deadline, then of the camera stream that was served longest ago; jobs of one model and stream start in the order
-/// submitted. When that job needs more cores than are free, the others wait with it: a wide lane is never starved by
-/// narrow ones.
+/// A lane is a thread bound to `width` cores; lanes of several widths overlap on the same cores, and a lane starts a
+/// job only when no other lane is busy on its cores. The job that starts next is the one of the highest priority, then
+/// of the earliest deadline, then of the camera stream that was served longest ago; jobs of one model and stream start
+/// in the order submitted. When that job needs more cores than are free, the others wait with it: a wide lane is never
+/// starved by narrow ones.
 class Lanes {
   public:
     /// `cpus`: numbers of the processors to use.
@@ -44,7 +44,8 @@ class Lanes {
     /// Somebody who has jobs run: a compiled model.
     class Client {
       public:
-        /// At most `streams` jobs at a time run, each on `width` cores. `run` may throw: that ends the job with an error.
+        /// At most `streams` jobs at a time run, each on `width` cores. `run` may throw: that ends the job with an
+        /// error.
         Client(std::shared_ptr<Lanes>, int streams, int width, std::function<void(Job &, LaneContext &)> run);
         ~Client(); ///< waits for the jobs
         Client(const Client &) = delete;

@@ -15,7 +15,8 @@ struct Layout {
 
     /// Row-major, as leat::Tensor.
     static Layout dense(Type, Shape);
-    /// Batch, then the spatial axes, then the channels (axis 1) side by side: what convolutions work in. Dense below rank 3.
+    /// Batch, then the spatial axes, then the channels (axis 1) side by side: what convolutions work in. Dense below
+    /// rank 3.
     static Layout channels_last(Type, Shape);
     /// Without gaps, the axes from the outermost to the innermost in the order in which they lie in `other`.
     static Layout like(const Layout &other, Type, Shape);

@@ -32,7 +32,8 @@ bool row_lists(const KernelRow &row, std::string_view op)
 
 } // namespace
 
-/// Turns a graph into a plan, node by node: for each the first kernel that fits, and copies where it wants another layout.
+/// Turns a graph into a plan, node by node: for each the first kernel that fits, and copies where it wants another
+/// layout.
 class Lowering {
   public:
     Lowering(Plan &plan, Weights &weights, int threads)

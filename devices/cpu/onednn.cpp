@@ -43,10 +43,8 @@ const EltwiseRow eltwise_rows[] = {
      [](dnnl::post_ops &ops, const Attributes &a) {
          eltwise(ops, algorithm::eltwise_clip, a.number("min", -infinity), a.number("max", infinity));
      }},
-    {"Elu",
-     [](dnnl::post_ops &ops, const Attributes &a) {
-         eltwise(ops, algorithm::eltwise_elu, a.number("alpha", 1.f), 0.f);
-     }},
+    {"Elu", [](dnnl::post_ops &ops,
+               const Attributes &a) { eltwise(ops, algorithm::eltwise_elu, a.number("alpha", 1.f), 0.f); }},
     {"Exp", plain<algorithm::eltwise_exp>},
     {"Gelu",
      [](dnnl::post_ops &ops, const Attributes &a) {
@@ -62,19 +60,15 @@ const EltwiseRow eltwise_rows[] = {
     // 2.6 has the factors built in and takes no notice of the arguments.
     {"HardSwish",
      [](dnnl::post_ops &ops, const Attributes &) { eltwise(ops, algorithm::eltwise_hardswish, 1.f / 6.f, 0.5f); }},
-    {"LeakyRelu",
-     [](dnnl::post_ops &ops, const Attributes &a) {
-         eltwise(ops, algorithm::eltwise_relu, a.number("alpha", 0.01f), 0.f);
-     }},
+    {"LeakyRelu", [](dnnl::post_ops &ops,
+                     const Attributes &a) { eltwise(ops, algorithm::eltwise_relu, a.number("alpha", 0.01f), 0.f); }},
     {"Mish", plain<algorithm::eltwise_mish>},
     {"Neg", plain<algorithm::eltwise_linear, -1>},
     {"Relu", plain<algorithm::eltwise_relu>},
     {"Sigmoid", plain<algorithm::eltwise_logistic>},
     {"Sqrt", plain<algorithm::eltwise_sqrt>},
-    {"Swish",
-     [](dnnl::post_ops &ops, const Attributes &a) {
-         eltwise(ops, algorithm::eltwise_swish, a.number("alpha", 1.f), 0.f);
-     }},
+    {"Swish", [](dnnl::post_ops &ops,
+                 const Attributes &a) { eltwise(ops, algorithm::eltwise_swish, a.number("alpha", 1.f), 0.f); }},
     {"Tanh", plain<algorithm::eltwise_tanh>},
 };
 
@@ -195,10 +189,10 @@ Made lrn(const Desc &src, const Desc &dst, int64_t size, float alpha, float beta
     const dnnl::lrn_forward::primitive_desc pd(engine(), dnnl::prop_kind::forward_inference,
                                                algorithm::lrn_across_channels, src, dst, size, alpha, beta, k, attr);
 #else
-    const dnnl::lrn_forward::primitive_desc pd(
-        dnnl::lrn_forward::desc(dnnl::prop_kind::forward_inference, algorithm::lrn_across_channels, src, size, alpha,
-                                beta, k),
-        attr, engine());
+    const dnnl::lrn_forward::primitive_desc pd(dnnl::lrn_forward::desc(dnnl::prop_kind::forward_inference,
+                                                                       algorithm::lrn_across_channels, src, size, alpha,
+                                                                       beta, k),
+                                               attr, engine());
 #endif
     return made(pd, dnnl::lrn_forward(pd));
 }
@@ -207,7 +201,7 @@ Tensor packed(Weights &weights, const Tensor &constant, const Desc &from, const 
 {
     if (from == to)
         return constant;
-    // The descriptor itself is the name of the form: there is no text for it in both versions.
+        // The descriptor itself is the name of the form: there is no text for it in both versions.
 #if DNNL_VERSION_MAJOR >= 3
     std::string form = "onednn";
     for (Desc each : {from, to}) {

@@ -51,7 +51,8 @@ Made lrn(const Desc &src, const Desc &dst, int64_t size, float alpha, float beta
 /// True for oneDNN's loops without any optimisation.
 bool is_slow(const Made &);
 
-/// Attributes with the scratchpad in the caller's memory: the library's own is not safe when two lanes run one primitive.
+/// Attributes with the scratchpad in the caller's memory: the library's own is not safe when two lanes run one
+/// primitive.
 dnnl::primitive_attr attributes();
 
 /// The dense constant in the format of `to`, packed once.

@@ -1,5 +1,6 @@
 #include "plan.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace leat::cpu {
@@ -10,6 +11,14 @@ void prepare(Tensor &tensor, Type type, const Shape &shape)
 {
     if (!tensor || tensor.type() != type || tensor.shape() != shape)
         tensor = Tensor(type, shape);
+}
+
+/// A kernel may hand on what it was given (If does), but memory of the plan will be used again.
+bool shares_memory(const Tensor &made, std::span<const Tensor> operands)
+{
+    return std::any_of(operands.begin(), operands.end(), [&](const Tensor &operand) {
+        return operand.raw() <= made.raw() && made.raw() < operand.raw() + std::max<size_t>(operand.bytes(), 1);
+    });
 }
 
 } // namespace
@@ -86,8 +95,8 @@ void Plan::run_loose(const Step &step, State &state) const
     std::vector<Tensor> operands;
     for (const LooseOperand &operand : step.operands) {
         if (operand.place)
-            operands.push_back(Tensor::view(operand.type, operand.dims,
-                                            state.bases[operand.place->buffer] + operand.place->offset));
+            operands.push_back(
+                Tensor::view(operand.type, operand.dims, state.bases[operand.place->buffer] + operand.place->offset));
         else
             operands.push_back(operand.value == no_value ? Tensor() : state.loose[operand.value]);
     }
@@ -97,7 +106,7 @@ void Plan::run_loose(const Step &step, State &state) const
     run_reference(context, all.subspan(node.inputs.size()));
     for (size_t i = 0; i < outputs.size(); i++)
         if (node.outputs[i] != no_value)
-            state.loose[node.outputs[i]] = std::move(outputs[i]);
+            state.loose[node.outputs[i]] = shares_memory(outputs[i], operands) ? outputs[i].clone() : outputs[i];
 }
 
 std::vector<NodeReport> Plan::nodes() const
@@ -105,8 +114,7 @@ std::vector<NodeReport> Plan::nodes() const
     std::vector<NodeReport> reports = reports_;
     for (size_t n = 0; n < reports.size() && profiling_; n++)
         if (const int64_t runs = measured_[n].runs)
-            reports[n].milliseconds =
-                static_cast<double>(measured_[n].nanoseconds) / static_cast<double>(runs) / 1e6;
+            reports[n].milliseconds = static_cast<double>(measured_[n].nanoseconds) / static_cast<double>(runs) / 1e6;
     return reports;
 }
 

@@ -14,8 +14,8 @@ namespace leat::cpu {
 /// Memory of a plan, and where it comes from.
 struct Buffer {
     enum class Kind { arena, input, output, constant } kind = Kind::arena;
-    size_t index = 0;   ///< of the job's input or output
-    Tensor constant{};  ///< kind constant
+    size_t index = 0;  ///< of the job's input or output
+    Tensor constant{}; ///< kind constant
     size_t bytes = 0;
     int first = 0, last = 0; ///< steps that touch it
     size_t offset = 0;       ///< in the arena
@@ -83,7 +83,7 @@ class Plan {
     std::vector<std::pair<Type, std::optional<Shape>>> outputs_;
     size_t arena_bytes_ = 0, scratch_bytes_ = 0;
     bool profiling_ = false;
-    mutable std::vector<State> states_;     ///< by lane, each used by its lane only
+    mutable std::vector<State> states_;      ///< by lane, each used by its lane only
     mutable std::vector<Measured> measured_; ///< by node
 
     void place(Job &, LaneContext &, State &) const;

@@ -50,7 +50,7 @@ void parallel_for(int64_t count, int threads, const std::function<void(int64_t, 
             body(0, count);
         return;
     }
-#pragma omp parallel for num_threads(static_cast<int>(parts)) schedule(static, 1)
+#pragma omp parallel for num_threads(static_cast <int>(parts)) schedule(static, 1)
     for (int64_t i = 0; i < parts; i++) {
         const Part part = part_of(count, parts, i);
         body(part.first, part.last);

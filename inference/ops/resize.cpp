@@ -1,5 +1,5 @@
 #include "inference/ops/attributes.h"
-#include "inference/ops/interpolation.h"
+#include "inference/ops/resampling.h"
 #include "inference/ops/walk.h"
 
 #include <algorithm>
@@ -224,21 +224,6 @@ Taps inside(const Taps &taps, int64_t size, bool exclude_outside)
     return result;
 }
 
-struct AxisTable {
-    std::vector<Taps> taps;    ///< for each element of the output
-    std::vector<bool> outside; ///< tf_crop_and_resize: the element gets the extrapolation value
-    /// Whether an axis of `size` elements stays as it is.
-    bool keeps(int64_t size) const
-    {
-        if (std::ssize(taps) != size)
-            return false;
-        for (size_t i = 0; i < taps.size(); i++)
-            if (taps[i].first != static_cast<int64_t>(i) || taps[i].weights.size() != 1 || taps[i].weights[0] != 1)
-                return false;
-        return true;
-    }
-};
-
 Taps taps_of(const ResizedAxis &axis, float source, const ResizeOptions &options)
 {
     if (options.mode == Interpolation::nearest)
@@ -321,47 +306,48 @@ void extrapolate(Tensor &y, const std::vector<AxisTable> &tables, float value)
         }
 }
 
-void apply_region(std::vector<ResizedAxis> &axes, const RunContext &context)
+void apply_region(std::vector<ResizedAxis> &axes, const Attributes &attributes, const Tensor *roi)
 {
-    const auto named = resized_axes(context.node.attributes, axes.size());
-    if (!context.has(1))
+    const auto named = resized_axes(attributes, axes.size());
+    if (!roi)
         throw Error("roi is absent, which tf_crop_and_resize needs");
-    check_count("roi", context.inputs[1].count(), 2 * named.size());
-    const Tensor region = context.inputs[1].converted(Type::f32);
+    check_count("roi", roi->count(), 2 * named.size());
+    const Tensor region = roi->converted(Type::f32);
     for (size_t i = 0; i < named.size(); i++) {
         axes[named[i]].start = region.data<float>()[i];
         axes[named[i]].end = region.data<float>()[i + named.size()];
     }
 }
 
+/// For an axis without elements, which only a tensor without elements has.
+AxisTable nothing_to_take(int64_t output)
+{
+    const auto count = static_cast<size_t>(output);
+    return {std::vector<Taps>(count), std::vector<bool>(count, false)};
+}
+
 void resize(RunContext &context)
 {
-    const ResizeOptions options = options_of(context.node.attributes);
     const Tensor &x = context.inputs[0];
-    auto axes = resized(context.node.attributes, x.shape(), context.has(2) ? &context.inputs[2] : nullptr,
-                        context.has(3) ? &context.inputs[3] : nullptr);
-    if (options.coordinates == Coordinates::tf_crop_and_resize)
-        apply_region(axes, context);
-    const Shape shape = output_shape(axes);
+    auto input = [&](size_t index) { return context.has(index) ? &context.inputs[index] : nullptr; };
+    const Resampling resampling = resampling_of(context.node.attributes, x.shape(), input(1), input(2), input(3));
+    Shape shape;
+    for (const AxisTable &axis : resampling.axes)
+        shape.push_back(std::ssize(axis.taps));
     Tensor y(x.type(), shape);
-    if (x.count() == 0 && y.count() != 0)
-        throw Error("the input of shape " + to_string(x.shape()) + " has no elements to resize");
     if (y.count() != 0) {
-        std::vector<AxisTable> tables;
-        for (const ResizedAxis &axis : axes)
-            tables.push_back(table_of(axis, options));
-        if (options.mode == Interpolation::nearest) {
-            y = take_nearest(x, tables, shape);
+        if (resampling.nearest) {
+            y = take_nearest(x, resampling.axes, shape);
         } else {
             Tensor values = x.converted(Type::f32);
-            for (size_t axis = 0; axis < axes.size(); axis++)
-                if (!tables[axis].keeps(axes[axis].input))
-                    values = resample_axis(values, axis, tables[axis]);
+            for (size_t axis = 0; axis < shape.size(); axis++)
+                if (!resampling.axes[axis].keeps(x.dim(axis)))
+                    values = resample_axis(values, axis, resampling.axes[axis]);
             y = values.converted(x.type());
             if (y.raw() == x.raw())
                 y = y.clone();
         }
-        extrapolate(y, tables, options.extrapolation);
+        extrapolate(y, resampling.axes, resampling.extrapolation);
     }
     copy_to_output(context, 0, y);
 }
@@ -369,6 +355,34 @@ void resize(RunContext &context)
 constexpr Op rows[] = {{"Resize", 1, 4, 1, resize_rule, resize}};
 
 } // namespace
+
+bool AxisTable::keeps(int64_t size) const
+{
+    if (std::ssize(taps) != size)
+        return false;
+    for (size_t i = 0; i < taps.size(); i++)
+        if (taps[i].first != static_cast<int64_t>(i) || taps[i].weights.size() != 1 || taps[i].weights[0] != 1)
+            return false;
+    return true;
+}
+
+Resampling resampling_of(const Attributes &attributes, const Shape &x, const Tensor *region, const Tensor *scales,
+                         const Tensor *sizes)
+{
+    const ResizeOptions options = options_of(attributes);
+    auto axes = resized(attributes, x, scales, sizes);
+    if (options.coordinates == Coordinates::tf_crop_and_resize)
+        apply_region(axes, attributes, region);
+    const Shape shape = output_shape(axes);
+    if (count_of(x) == 0 && count_of(shape) != 0)
+        throw Error("the input of shape " + to_string(x) + " has no elements to resize");
+    Resampling resampling;
+    resampling.nearest = options.mode == Interpolation::nearest;
+    resampling.extrapolation = options.extrapolation;
+    for (const ResizedAxis &axis : axes)
+        resampling.axes.push_back(axis.input > 0 ? table_of(axis, options) : nothing_to_take(axis.output));
+    return resampling;
+}
 
 std::span<const Op> resize_ops()
 {

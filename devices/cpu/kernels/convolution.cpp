@@ -23,10 +23,9 @@ Attempt with_weights(const NodeFacts &facts, const Layout &weights, std::span<co
     attr.set_post_ops(fused.ops);
     try {
         const Made made = make(desc(in), any(Type::f32, weights.dims), bias, desc(out), window_of(axes), attr);
-        std::vector<Argument> arguments{
-            {DNNL_ARG_SRC, desc(in), Argument::From::in, 0},
-            {DNNL_ARG_WEIGHTS, made.weights, Argument::From::constant, 0,
-             packed(facts.weights, *facts.constant(1), desc(weights), made.weights)}};
+        std::vector<Argument> arguments{{DNNL_ARG_SRC, desc(in), Argument::From::in, 0},
+                                        {DNNL_ARG_WEIGHTS, made.weights, Argument::From::constant, 0,
+                                         packed(facts.weights, *facts.constant(1), desc(weights), made.weights)}};
         if (facts.has(2))
             arguments.push_back({DNNL_ARG_BIAS, bias, Argument::From::constant, 0, *facts.constant(2)});
         return choose(made, std::move(arguments), {{0, in}}, out, out, std::move(fused));

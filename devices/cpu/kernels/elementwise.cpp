@@ -105,7 +105,7 @@ class Elementwise final : public Kernel {
     }
 
     struct Operand {
-        const float *row = nullptr;     // at the beginning of the inner loop
+        const float *row = nullptr;  // at the beginning of the inner loop
         std::vector<float> spread{}; // for Way::strided and pattern
     };
 
@@ -194,7 +194,10 @@ const UnaryRow unary_rows[] = {
      [](const Attributes &a) {
          return Stage{Function::clip, a.number("min", -infinity), a.number("max", infinity)};
      }},
-    {"Elu", [](const Attributes &a) { return Stage{Function::elu, a.number("alpha", 1)}; }},
+    {"Elu",
+     [](const Attributes &a) {
+         return Stage{Function::elu, a.number("alpha", 1)};
+     }},
     {"Erf", plain<Function::erf>},
     {"Exp", plain<Function::exp>},
     {"Floor", plain<Function::floor>},
@@ -207,7 +210,10 @@ const UnaryRow unary_rows[] = {
          return Stage{Function::hard_sigmoid, a.number("alpha", 0.2f), a.number("beta", 0.5f)};
      }},
     {"HardSwish", plain<Function::hard_swish>},
-    {"LeakyRelu", [](const Attributes &a) { return Stage{Function::leaky_relu, a.number("alpha", 0.01f)}; }},
+    {"LeakyRelu",
+     [](const Attributes &a) {
+         return Stage{Function::leaky_relu, a.number("alpha", 0.01f)};
+     }},
     {"Log", plain<Function::log>},
     {"Mish", plain<Function::mish>},
     {"Neg", plain<Function::neg>},
@@ -217,7 +223,10 @@ const UnaryRow unary_rows[] = {
     {"Sigmoid", plain<Function::sigmoid>},
     {"Softplus", plain<Function::softplus>},
     {"Sqrt", plain<Function::sqrt>},
-    {"Swish", [](const Attributes &a) { return Stage{Function::swish, a.number("alpha", 1)}; }},
+    {"Swish",
+     [](const Attributes &a) {
+         return Stage{Function::swish, a.number("alpha", 1)};
+     }},
     {"Tanh", plain<Function::tanh>},
 };
 

@@ -23,6 +23,20 @@ constexpr auto global_pool_ops = names("GlobalAveragePool", "GlobalMaxPool");
 constexpr auto lrn_ops = names("LRN");
 constexpr auto matmul_ops = names("MatMul");
 constexpr auto gemm_ops = names("Gemm");
+constexpr auto resize_ops = names("Resize");
+constexpr auto softmax_ops = names("Softmax", "LogSoftmax");
+constexpr auto reduce_ops =
+    names("ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare");
+constexpr auto gather_ops = names("Gather");
+constexpr auto pad_ops = names("Pad");
+constexpr auto expand_ops = names("Expand");
+constexpr auto tile_ops = names("Tile");
+constexpr auto depth_to_space_ops = names("DepthToSpace");
+constexpr auto space_to_depth_ops = names("SpaceToDepth");
+constexpr auto cast_ops = names("Cast", "CastLike");
+constexpr auto quantise_ops = names("QuantizeLinear");
+constexpr auto dequantise_ops = names("DequantizeLinear");
+constexpr auto dynamic_quantise_ops = names("DynamicQuantizeLinear");
 constexpr auto unary_ops =
     names("Abs", "Ceil", "Clip", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log",
           "Mish", "Neg", "Reciprocal", "Relu", "Round", "Sigmoid", "Softplus", "Sqrt", "Swish", "Tanh");
@@ -35,8 +49,22 @@ const KernelRow table[] = {
     {"view", transpose_ops, attempt_transpose_view},
     {"view", slice_ops, attempt_slice_view},
     {"view", split_ops, attempt_split_view},
+    {"view", gather_ops, attempt_gather_view},
+    {"view", expand_ops, attempt_expand_view},
     {"copy", reshape_ops, attempt_reshape},
     {"copy", concat_ops, attempt_concat},
+    {"copy", tile_ops, attempt_tile},
+    {"copy", depth_to_space_ops, attempt_depth_to_space},
+    {"copy", space_to_depth_ops, attempt_space_to_depth},
+    {"pad", pad_ops, attempt_pad},
+    {"gather", gather_ops, attempt_gather},
+    {"resize", resize_ops, attempt_resize},
+    {"softmax", softmax_ops, attempt_softmax},
+    {"reduce", reduce_ops, attempt_reduce},
+    {"cast", cast_ops, attempt_cast},
+    {"quantise", quantise_ops, attempt_quantise},
+    {"dequantise", dequantise_ops, attempt_dequantise},
+    {"quantise", dynamic_quantise_ops, attempt_dynamic_quantise},
     {"oneDNN", convolution_ops, attempt_convolution},
     {"oneDNN", transposed_convolution_ops, attempt_transposed_convolution},
     {"oneDNN", pool_ops, attempt_pool},

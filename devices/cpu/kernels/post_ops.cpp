@@ -65,9 +65,8 @@ FusedPostOps fuse_post_ops(const NodeFacts &facts, Channels channels)
     FusedPostOps fused;
     size_t operand = facts.node.inputs.size();
     for (const PostOp &post : facts.node.post_ops) {
-        const bool fits = post.kind == PostOp::Kind::unary
-                              ? append_unary(fused.ops, post)
-                              : append_binary(fused, post, facts, operand, channels);
+        const bool fits = post.kind == PostOp::Kind::unary ? append_unary(fused.ops, post)
+                                                           : append_binary(fused, post, facts, operand, channels);
         if (!fits)
             break;
         operand += post.kind == PostOp::Kind::binary;

@@ -3,13 +3,14 @@
 
 namespace leat::cpu::onednn {
 
-/// Post-ops of a node as far as oneDNN runs them inside a primitive without leaving its fast paths: unary ones it knows,
-/// one sum with a tensor of the output's sizes, and constants by channel or for all. The rest is for the lowering.
+/// Post-ops of a node as far as oneDNN runs them inside a primitive without leaving its fast paths: unary ones it
+/// knows, one sum with a tensor of the output's sizes, and constants by channel or for all. The rest is for the
+/// lowering.
 struct FusedPostOps {
     dnnl::post_ops ops;
-    size_t count = 0;                                  ///< how many of the node's
-    std::optional<size_t> sum;                         ///< operand (index into NodeFacts::in) that the output starts with
-    std::vector<PrimitiveKernel::Argument> arguments;  ///< constants
+    size_t count = 0;          ///< how many of the node's
+    std::optional<size_t> sum; ///< operand (index into NodeFacts::in) that the output starts with
+    std::vector<PrimitiveKernel::Argument> arguments; ///< constants
 };
 
 /// Where the primitive sees the channels of the output: the node's axis, and the primitive's own rank and axis.
@@ -21,7 +22,7 @@ FusedPostOps fuse_post_ops(const NodeFacts &, Channels);
 
 /// Kernel of a primitive with the usual arguments, and the sum operand as what the output starts with. `in`: what the
 /// primitive reads at run time. `seen`: the output as the primitive sees it.
-Choice choose(const Made &, std::vector<PrimitiveKernel::Argument> arguments, std::vector<Reads> in,
-              const Layout &out, const Layout &seen, FusedPostOps);
+Choice choose(const Made &, std::vector<PrimitiveKernel::Argument> arguments, std::vector<Reads> in, const Layout &out,
+              const Layout &seen, FusedPostOps);
 
 } // namespace leat::cpu::onednn

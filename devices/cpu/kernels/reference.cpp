@@ -23,9 +23,8 @@ class Reference final : public Kernel {
                                    ? Tensor()
                                    : Tensor::view(in.type, in.dims, const_cast<std::byte *>(launch.in[next++])));
         for (size_t i = 0; i < out_.size(); i++)
-            outputs.push_back(out_[i].type == Type::undefined
-                                  ? Tensor()
-                                  : Tensor::view(out_[i].type, out_[i].dims, launch.out[i]));
+            outputs.push_back(
+                out_[i].type == Type::undefined ? Tensor() : Tensor::view(out_[i].type, out_[i].dims, launch.out[i]));
         const std::span<const Tensor> all = operands;
         RunContext context(node_, all.first(node_.inputs.size()), outputs);
         run_reference(context, all.subspan(node_.inputs.size()));

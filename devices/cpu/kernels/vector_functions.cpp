@@ -8,6 +8,8 @@
 #include <hwy/contrib/math/math-inl.h>
 
 #include <cstring>
+#include <iterator>
+#include <limits>
 
 HWY_BEFORE_NAMESPACE();
 namespace leat::cpu::HWY_NAMESPACE {
@@ -143,6 +145,9 @@ struct Tanh {
 struct Square {
     V operator()(V y, V, Parameters) const { return hn::Mul(y, y); }
 };
+struct Affine {
+    V operator()(V y, V, Parameters p) const { return hn::MulAdd(p.a, y, p.b); }
+};
 struct Add {
     V operator()(V y, V x, Parameters) const { return hn::Add(y, x); }
 };
@@ -169,6 +174,10 @@ struct Min {
 };
 struct PRelu {
     V operator()(V y, V x, Parameters) const { return hn::IfThenElse(hn::Lt(y, of(0)), hn::Mul(y, x), y); }
+};
+
+struct AddScaled {
+    V operator()(V y, V x, Parameters p) const { return hn::MulAdd(p.a, x, y); }
 };
 
 template <class F>
@@ -200,13 +209,133 @@ void apply(float *to, const float *from, const float *operand, bool one_operand,
 
 // In the order of enum Function.
 const Apply table[] = {
-    apply<Copy>,       apply<Abs>,       apply<Ceil>,  apply<Clip>,  apply<Elu>,         apply<Erf>,
-    apply<Exp>,        apply<Floor>,     apply<Gelu>,  apply<GeluTanh>, apply<HardSigmoid>, apply<HardSwish>,
-    apply<LeakyRelu>,  apply<Log>,       apply<Mish>,  apply<Neg>,   apply<Reciprocal>,  apply<Relu>,
-    apply<Round>,      apply<Sigmoid>,   apply<Softplus>, apply<Sqrt>, apply<Swish>,     apply<Tanh>,
-    apply<Square>,     apply<Add>,       apply<Sub>,   apply<SubReversed>, apply<Mul>,   apply<Div>,
-    apply<DivReversed>, apply<Max>,      apply<Min>,   apply<PRelu>,
+    apply<Copy>,      apply<Abs>,         apply<Ceil>,     apply<Clip>,     apply<Elu>,         apply<Erf>,
+    apply<Exp>,       apply<Floor>,       apply<Gelu>,     apply<GeluTanh>, apply<HardSigmoid>, apply<HardSwish>,
+    apply<LeakyRelu>, apply<Log>,         apply<Mish>,     apply<Neg>,      apply<Reciprocal>,  apply<Relu>,
+    apply<Round>,     apply<Sigmoid>,     apply<Softplus>, apply<Sqrt>,     apply<Swish>,       apply<Tanh>,
+    apply<Square>,    apply<Affine>,      apply<Add>,      apply<Sub>,      apply<SubReversed>, apply<Mul>,
+    apply<Div>,       apply<DivReversed>, apply<Max>,      apply<Min>,      apply<PRelu>,       apply<AddScaled>,
 };
+
+/// One number out of many: `join` of two vectors, `end` of the lanes of one.
+template <class Join, class End> float fold(const float *values, int64_t count, float start, Join join, End end)
+{
+    const D d;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    V sum = of(start), other = of(start);
+    int64_t i = 0;
+    for (; i + 2 * lanes <= count; i += 2 * lanes) {
+        sum = join(sum, hn::LoadU(d, values + i));
+        other = join(other, hn::LoadU(d, values + i + lanes));
+    }
+    sum = join(sum, other);
+    for (; i + lanes <= count; i += lanes)
+        sum = join(sum, hn::LoadU(d, values + i));
+    HWY_ALIGN float rest[HWY_MAX_BYTES / sizeof(float)];
+    hn::Store(of(start), d, rest);
+    std::memcpy(rest, values + i, static_cast<size_t>(count - i) * sizeof(float));
+    return hn::GetLane(end(join(sum, hn::Load(d, rest))));
+}
+
+float sum_of(const float *values, int64_t count)
+{
+    return fold(
+        values, count, 0.f, [](V a, V b) { return hn::Add(a, b); }, [](V v) { return hn::SumOfLanes(D(), v); });
+}
+
+float max_of(const float *values, int64_t count)
+{
+    return fold(
+        values, count, values[0], [](V a, V b) { return hn::Max(a, b); }, [](V v) { return hn::MaxOfLanes(D(), v); });
+}
+
+float min_of(const float *values, int64_t count)
+{
+    return fold(
+        values, count, values[0], [](V a, V b) { return hn::Min(a, b); }, [](V v) { return hn::MinOfLanes(D(), v); });
+}
+
+void mix(float *to, const float *row, const int32_t *first, const float *weights, int64_t taps, int64_t count,
+         int64_t channels)
+{
+    const D d;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    for (int64_t x = 0; x < count; x++, to += channels, weights += taps) {
+        const float *from = row + first[x] * channels;
+        int64_t c = 0;
+        for (; c + lanes <= channels; c += lanes) {
+            V sum = hn::Mul(of(weights[0]), hn::LoadU(d, from + c));
+            for (int64_t k = 1; k < taps; k++)
+                sum = hn::MulAdd(of(weights[k]), hn::LoadU(d, from + k * channels + c), sum);
+            hn::StoreU(sum, d, to + c);
+        }
+        for (; c < channels; c++) {
+            float sum = weights[0] * from[c];
+            for (int64_t k = 1; k < taps; k++)
+                sum += weights[k] * from[k * channels + c];
+            to[c] = sum;
+        }
+    }
+}
+
+template <class T> void quantise_as(T *to, const float *from, int64_t count, Quantisation q)
+{
+    const D d;
+    const hn::Rebind<int32_t, D> integers;
+    const hn::Rebind<T, D> narrow;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    const V scale = of(q.scale), zero = of(static_cast<float>(q.zero_point));
+    // Clamped as floats, where NaN too becomes a number.
+    const V lowest = of(std::numeric_limits<T>::lowest()), highest = of(std::numeric_limits<T>::max());
+    auto integer = [&](V x) {
+        const V rounded = hn::Add(hn::Round(hn::Div(x, scale)), zero);
+        return hn::ConvertTo(integers, hn::Min(hn::Max(rounded, lowest), highest));
+    };
+    int64_t i = 0;
+    for (; i + lanes <= count; i += lanes)
+        hn::StoreU(hn::DemoteTo(narrow, integer(hn::LoadU(d, from + i))), narrow, to + i);
+    if (i == count)
+        return;
+    HWY_ALIGN float rest[HWY_MAX_BYTES / sizeof(float)] = {};
+    HWY_ALIGN T made[HWY_MAX_BYTES / sizeof(float)];
+    const auto left = static_cast<size_t>(count - i) % std::size(rest); // the remainder only tells the compiler
+    std::memcpy(rest, from + i, left * sizeof(float));
+    hn::StoreU(hn::DemoteTo(narrow, integer(hn::Load(d, rest))), narrow, made);
+    std::memcpy(to + i, made, left);
+}
+
+void quantise(uint8_t *to, const float *from, int64_t count, Quantisation q)
+{
+    if (q.is_signed)
+        quantise_as(reinterpret_cast<int8_t *>(to), from, count, q);
+    else
+        quantise_as(to, from, count, q);
+}
+
+template <class T> void dequantise_as(float *to, const T *from, int64_t count, Quantisation q)
+{
+    const D d;
+    const hn::Rebind<int32_t, D> integers;
+    const hn::Rebind<T, D> narrow;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    const V scale = of(q.scale);
+    const auto zero = hn::Set(integers, q.zero_point);
+    int64_t i = 0;
+    for (; i + lanes <= count; i += lanes) {
+        const auto number = hn::Sub(hn::PromoteTo(integers, hn::LoadU(narrow, from + i)), zero);
+        hn::StoreU(hn::Mul(hn::ConvertTo(d, number), scale), d, to + i);
+    }
+    for (; i < count; i++)
+        to[i] = static_cast<float>(from[i] - q.zero_point) * q.scale;
+}
+
+void dequantise(float *to, const uint8_t *from, int64_t count, Quantisation q)
+{
+    if (q.is_signed)
+        dequantise_as(to, reinterpret_cast<const int8_t *>(from), count, q);
+    else
+        dequantise_as(to, from, count, q);
+}
 
 Apply find(Function function)
 {
@@ -221,10 +350,47 @@ HWY_AFTER_NAMESPACE();
 namespace leat::cpu {
 
 HWY_EXPORT(find);
+HWY_EXPORT(sum_of);
+HWY_EXPORT(max_of);
+HWY_EXPORT(min_of);
+HWY_EXPORT(mix);
+HWY_EXPORT(quantise);
+HWY_EXPORT(dequantise);
 
 Apply vector_function(Function function)
 {
     return HWY_DYNAMIC_DISPATCH(find)(function);
+}
+
+float vector_sum(const float *values, int64_t count)
+{
+    return HWY_DYNAMIC_DISPATCH(sum_of)(values, count);
+}
+
+float vector_max(const float *values, int64_t count)
+{
+    return HWY_DYNAMIC_DISPATCH(max_of)(values, count);
+}
+
+float vector_min(const float *values, int64_t count)
+{
+    return HWY_DYNAMIC_DISPATCH(min_of)(values, count);
+}
+
+void vector_quantise(uint8_t *to, const float *from, int64_t count, Quantisation q)
+{
+    HWY_DYNAMIC_DISPATCH(quantise)(to, from, count, q);
+}
+
+void vector_dequantise(float *to, const uint8_t *from, int64_t count, Quantisation q)
+{
+    HWY_DYNAMIC_DISPATCH(dequantise)(to, from, count, q);
+}
+
+void mix_pixels(float *to, const float *row, const int32_t *first, const float *weights, int64_t taps, int64_t count,
+                int64_t channels)
+{
+    HWY_DYNAMIC_DISPATCH(mix)(to, row, first, weights, taps, count, channels);
 }
 
 } // namespace leat::cpu

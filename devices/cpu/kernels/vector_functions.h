@@ -30,6 +30,7 @@ enum class Function : uint8_t {
     swish,
     tanh,
     square,
+    affine, ///< a x + b
     // Of two numbers: y and the operand x.
     add,
     sub,
@@ -39,7 +40,8 @@ enum class Function : uint8_t {
     div_reversed, ///< x / y
     max,
     min,
-    prelu, ///< y < 0 ? y * x : y
+    prelu,      ///< y < 0 ? y * x : y
+    add_scaled, ///< y + a x
 };
 
 /// to[i] = f(from[i], operand[i]), or f(from[i], operand[0]) when `one_operand`; `to` may be `from`. `a` and `b` are
@@ -48,5 +50,23 @@ using Apply = void (*)(float *to, const float *from, const float *operand, bool 
                        float b);
 
 Apply vector_function(Function);
+
+float vector_sum(const float *values, int64_t count);
+float vector_max(const float *values, int64_t count);
+float vector_min(const float *values, int64_t count);
+
+/// Integers of 8 bits that stand for (integer - zero point) * scale. Rounds half to even, saturates.
+struct Quantisation {
+    float scale = 1;
+    int32_t zero_point = 0;
+    bool is_signed = false;
+};
+void vector_quantise(uint8_t *to, const float *from, int64_t count, Quantisation);
+void vector_dequantise(float *to, const uint8_t *from, int64_t count, Quantisation);
+
+/// Pixels of `channels` numbers, each a mixture of `taps` neighbouring pixels of `row` from pixel first[x] on with the
+/// weights from weights[x * taps] on.
+void mix_pixels(float *to, const float *row, const int32_t *first, const float *weights, int64_t taps, int64_t count,
+                int64_t channels);
 
 } // namespace leat::cpu

@@ -1,0 +1,183 @@
+#include "devices/cpu/kernel.h"
+#include "devices/cpu/strided.h"
+#include "devices/cpu/team.h"
+#include "vector_functions.h"
+
+#include <algorithm>
+#include <array>
+
+namespace leat::cpu {
+namespace {
+
+struct ReduceRow {
+    std::string_view op;
+    Function before, join; ///< of each element; of two results
+    float (*fold)(const float *, int64_t);
+    bool mean = false;
+    Function after = Function::copy;
+};
+
+const ReduceRow reduce_rows[] = {
+    {"ReduceL1", Function::abs, Function::add, vector_sum},
+    {"ReduceL2", Function::square, Function::add, vector_sum, false, Function::sqrt},
+    {"ReduceMax", Function::copy, Function::max, vector_max},
+    {"ReduceMean", Function::copy, Function::add, vector_sum, true},
+    {"ReduceMin", Function::copy, Function::min, vector_min},
+    {"ReduceSum", Function::copy, Function::add, vector_sum},
+    {"ReduceSumSquare", Function::square, Function::add, vector_sum},
+};
+
+/// Reduces f32 of any layout: along rows where the reduced elements lie in one piece, else whole rows onto each other.
+class Reduce final : public Kernel {
+  public:
+    /// `out`: with the axes that are reduced, of size 1 or with stride 0.
+    Reduce(const ReduceRow &row, const Layout &in, const std::vector<bool> &reduced, const Layout &out, int threads)
+        : row_(row), threads_(threads)
+    {
+        for (size_t axis = 0; axis < in.rank(); axis++) {
+            Loops &loops = reduced[axis] ? inside_ : kept_;
+            loops.sizes.push_back(in.dims[axis]);
+            loops.strides.resize(reduced[axis] ? 1 : 2);
+            loops.strides[0].push_back(in.strides[axis]);
+            if (!reduced[axis])
+                loops.strides[1].push_back(out.strides[axis]);
+        }
+        kept_.strides.resize(2);
+        inside_.strides.resize(1);
+        kept_.simplify(0);
+        inside_.simplify(0);
+        count_ = inside_.count();
+        along_ = inside_.strides[0].back() == 1 || !(kept_.strides[0].back() == 1 && kept_.strides[1].back() == 1);
+    }
+
+    void run(const Launch &launch) const override
+    {
+        const auto *in = reinterpret_cast<const float *>(launch.in[0]);
+        auto *out = reinterpret_cast<float *>(launch.out[0]);
+        const size_t outer = along_ ? kept_.depth() : kept_.depth() - 1;
+        parallel_for(kept_.turns(outer), threads_, [&](int64_t first, int64_t last) {
+            std::vector<float> row(static_cast<size_t>(along_ ? inside_.sizes.back() : kept_.sizes.back()));
+            std::array<int64_t, 2> at{};
+            for (int64_t turn = first; turn < last; turn++) {
+                kept_.offsets(turn, outer, at);
+                if (along_)
+                    out[at[1]] = reduce_along(in + at[0], row);
+                else
+                    reduce_across(in + at[0], out + at[1], row);
+            }
+        });
+    }
+
+  private:
+    const ReduceRow &row_;
+    int threads_;
+    Loops kept_, inside_;
+    int64_t count_ = 1;
+    bool along_ = false;
+
+    float reduce_along(const float *in, std::vector<float> &row) const
+    {
+        const Apply before = vector_function(row_.before), join = vector_function(row_.join);
+        const int64_t length = inside_.sizes.back(), stride = inside_.strides[0].back();
+        float result = 0;
+        std::array<int64_t, 1> at{};
+        for (int64_t turn = 0; turn < inside_.turns(inside_.depth() - 1); turn++) {
+            inside_.offsets(turn, inside_.depth() - 1, at);
+            const float *from = in + at[0];
+            if (stride != 1) {
+                for (int64_t i = 0; i < length; i++)
+                    row[static_cast<size_t>(i)] = from[i * stride];
+                from = row.data();
+            }
+            if (row_.before != Function::copy) {
+                before(row.data(), from, nullptr, false, length, 0, 0);
+                from = row.data();
+            }
+            const float part = row_.fold(from, length);
+            if (turn == 0)
+                result = part;
+            else
+                join(&result, &result, &part, true, 1, 0, 0);
+        }
+        finish(&result, 1);
+        return result;
+    }
+
+    void reduce_across(const float *in, float *out, std::vector<float> &row) const
+    {
+        const Apply before = vector_function(row_.before), join = vector_function(row_.join);
+        const int64_t length = kept_.sizes.back();
+        std::array<int64_t, 1> at{};
+        for (int64_t turn = 0; turn < count_; turn++) {
+            inside_.offsets(turn, inside_.depth(), at);
+            const float *from = in + at[0];
+            if (row_.before != Function::copy) {
+                before(row.data(), from, nullptr, false, length, 0, 0);
+                from = row.data();
+            }
+            if (turn == 0)
+                std::copy_n(from, length, out);
+            else
+                join(out, out, from, false, length, 0, 0);
+        }
+        finish(out, length);
+    }
+
+    void finish(float *values, int64_t count) const
+    {
+        if (row_.mean)
+            vector_function(Function::affine)(values, values, nullptr, false, count, 1.f / static_cast<float>(count_),
+                                              0);
+        if (row_.after != Function::copy)
+            vector_function(row_.after)(values, values, nullptr, false, count, 0, 0);
+    }
+};
+
+/// Which axes the node reduces; nothing when they are computed.
+std::optional<std::vector<bool>> reduced_axes(const NodeFacts &facts)
+{
+    const size_t rank = facts.dims(0).size();
+    std::vector<int64_t> axes = facts.attributes().integers("axes");
+    if (facts.has(1)) {
+        if (!facts.constant(1))
+            return std::nullopt;
+        axes = facts.constant(1)->to_int64();
+    }
+    const bool none = axes.empty() && facts.attributes().integer("noop_with_empty_axes", 0) != 0;
+    std::vector<bool> reduced(rank, axes.empty() && !none);
+    for (int64_t axis : axes)
+        reduced[normal_axis(axis, rank)] = true;
+    return reduced;
+}
+
+} // namespace
+
+Attempt attempt_reduce(const NodeFacts &facts)
+{
+    if (facts.type(0) != Type::f32)
+        return "not f32";
+    const Layout &in = facts.in[0].layout;
+    if (in.count() == 0)
+        return "it reduces no elements";
+    const auto reduced = reduced_axes(facts);
+    if (!reduced)
+        return "its axes are computed";
+    const auto *row = std::find_if(std::begin(reduce_rows), std::end(reduce_rows),
+                                   [&](const ReduceRow &r) { return r.op == facts.node.op->name; });
+    // The output in the order of the input, first with all axes, then as the node wants them.
+    Shape dims = in.dims;
+    for (size_t axis = 0; axis < dims.size(); axis++)
+        if ((*reduced)[axis])
+            dims[axis] = 1;
+    const Layout wide = Layout::like(in, Type::f32, dims);
+    const auto out = reshaped(wide, facts.out[0].dims);
+    if (!out)
+        return "the axes that stay do not lie side by side";
+    Choice choice;
+    choice.in = {{0, in}};
+    choice.out = {*out};
+    choice.kernel = std::make_unique<Reduce>(*row, in, *reduced, wide, facts.threads);
+    return choice;
+}
+
+} // namespace leat::cpu

@@ -1,0 +1,146 @@
+#include "devices/cpu/kernel.h"
+#include "devices/cpu/team.h"
+#include "inference/ops/resampling.h"
+#include "vector_functions.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace leat::cpu {
+namespace {
+
+/// An axis with the same number of taps everywhere, so that the loops know it beforehand.
+struct EvenTable {
+    int64_t taps = 1;
+    std::vector<int32_t> first;
+    std::vector<float> weights; ///< taps for each element
+};
+
+EvenTable even(const AxisTable &axis, int64_t size)
+{
+    EvenTable table;
+    for (const Taps &taps : axis.taps)
+        table.taps = std::max(table.taps, std::ssize(taps.weights));
+    for (const Taps &taps : axis.taps) {
+        const int64_t first = std::min(taps.first, size - table.taps);
+        table.first.push_back(static_cast<int32_t>(first));
+        const size_t begin = table.weights.size() + static_cast<size_t>(taps.first - first);
+        table.weights.resize(table.weights.size() + static_cast<size_t>(table.taps), 0.f);
+        std::copy(taps.weights.begin(), taps.weights.end(), table.weights.begin() + static_cast<ptrdiff_t>(begin));
+    }
+    return table;
+}
+
+/// Planes of rows of pixels: batches with the channels in the pixels, or with each channel in a plane of its own.
+struct Planes {
+    int64_t count, height, width, pixel;
+};
+
+class Resize final : public Kernel {
+  public:
+    Resize(Planes in, EvenTable rows, EvenTable columns, int threads)
+        : in_(in), rows_(std::move(rows)), columns_(std::move(columns)), threads_(threads)
+    {
+        for (size_t x = 0; x < columns_.first.size(); x++)
+            same_width_ = same_width_ && columns_.taps == 1 && columns_.first[x] == static_cast<int32_t>(x);
+        same_width_ = same_width_ && std::ssize(columns_.first) == in_.width;
+    }
+
+    void run(const Launch &launch) const override
+    {
+        const int64_t height = std::ssize(rows_.first);
+        parallel_for(in_.count * height, threads_, [&](int64_t first, int64_t last) {
+            std::vector<float> mixed(static_cast<size_t>(rows_.taps > 1 ? in_.width * in_.pixel : 0));
+            const auto *in = reinterpret_cast<const float *>(launch.in[0]);
+            auto *out = reinterpret_cast<float *>(launch.out[0]);
+            const int64_t in_row = in_.width * in_.pixel, out_row = std::ssize(columns_.first) * in_.pixel;
+            for (int64_t turn = first; turn < last; turn++) {
+                const auto y = static_cast<size_t>(turn % height);
+                const float *plane = in + turn / height * in_.height * in_row;
+                float *to = out + turn * out_row;
+                if (turn > first && y > 0 && same_taps(y, y - 1))
+                    std::memcpy(to, to - out_row, static_cast<size_t>(out_row) * sizeof(float));
+                else
+                    make_row(to, mix_rows(plane, y, mixed));
+            }
+        });
+    }
+
+  private:
+    Planes in_;
+    EvenTable rows_, columns_;
+    bool same_width_ = true;
+    int threads_;
+
+    bool same_taps(size_t a, size_t b) const
+    {
+        const auto taps = static_cast<size_t>(rows_.taps);
+        return rows_.first[a] == rows_.first[b] &&
+               std::equal(&rows_.weights[a * taps], &rows_.weights[a * taps] + taps, &rows_.weights[b * taps]);
+    }
+
+    const float *mix_rows(const float *plane, size_t y, std::vector<float> &mixed) const
+    {
+        const int64_t length = in_.width * in_.pixel;
+        const float *from = plane + rows_.first[y] * length;
+        if (rows_.taps == 1)
+            return from;
+        const Apply scale = vector_function(Function::affine), add = vector_function(Function::add_scaled);
+        const float *weights = &rows_.weights[y * static_cast<size_t>(rows_.taps)];
+        scale(mixed.data(), from, nullptr, false, length, weights[0], 0);
+        for (int64_t k = 1; k < rows_.taps; k++)
+            add(mixed.data(), mixed.data(), from + k * length, false, length, weights[k], 0);
+        return mixed.data();
+    }
+
+    void make_row(float *to, const float *row) const
+    {
+        const int64_t width = std::ssize(columns_.first);
+        const auto pixel = static_cast<size_t>(in_.pixel) * sizeof(float);
+        if (same_width_)
+            std::memcpy(to, row, static_cast<size_t>(width) * pixel);
+        else if (columns_.taps > 1)
+            mix_pixels(to, row, columns_.first.data(), columns_.weights.data(), columns_.taps, width, in_.pixel);
+        else if (in_.pixel == 1)
+            for (int64_t x = 0; x < width; x++)
+                to[x] = row[columns_.first[static_cast<size_t>(x)]];
+        else
+            for (int64_t x = 0; x < width; x++)
+                std::memcpy(to + x * in_.pixel, row + columns_.first[static_cast<size_t>(x)] * in_.pixel, pixel);
+    }
+};
+
+bool has_outside(const AxisTable &axis)
+{
+    return std::find(axis.outside.begin(), axis.outside.end(), true) != axis.outside.end();
+}
+
+} // namespace
+
+Attempt attempt_resize(const NodeFacts &facts)
+{
+    const Shape &dims = facts.dims(0);
+    if (facts.type(0) != Type::f32 || dims.size() != 4)
+        return "not f32 with two spatial axes";
+    for (size_t i = 1; i < facts.node.inputs.size(); i++)
+        if (facts.has(i) && !facts.constant(i))
+            return "its sizes are computed";
+    const Resampling resampling =
+        resampling_of(facts.attributes(), dims, facts.constant(1), facts.constant(2), facts.constant(3));
+    if (!resampling.axes[0].keeps(dims[0]) || !resampling.axes[1].keeps(dims[1]))
+        return "it resizes batch or channels";
+    if (has_outside(resampling.axes[2]) || has_outside(resampling.axes[3]))
+        return "parts of it lie outside of the input";
+    // Few channels are quicker one after the other, unless they lie together already.
+    const bool last = dims[1] >= 8 || facts.in[0].layout.is_channels_last();
+    const Planes planes{last ? dims[0] : dims[0] * dims[1], dims[2], dims[3], last ? dims[1] : 1};
+    Choice choice;
+    choice.in = {{0, last ? Layout::channels_last(Type::f32, dims) : Layout::dense(Type::f32, dims)}};
+    choice.out = {last ? Layout::channels_last(Type::f32, facts.out[0].dims) : facts.out[0]};
+    choice.kernel = std::make_unique<Resize>(planes, even(resampling.axes[2], dims[2]),
+                                             even(resampling.axes[3], dims[3]), facts.threads);
+    choice.detail = last ? "channels last" : "planes";
+    return choice;
+}
+
+} // namespace leat::cpu

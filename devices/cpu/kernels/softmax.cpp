@@ -1,0 +1,119 @@
+#include "devices/cpu/kernel.h"
+#include "devices/cpu/strided.h"
+#include "devices/cpu/team.h"
+#include "vector_functions.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace leat::cpu {
+namespace {
+
+/// Softmax (or its logarithm) along one axis of any layout. Long rows that lie in one piece are done one by one; else
+/// many side by side: each vector holds the same element of neighbouring rows.
+class Softmax final : public Kernel {
+  public:
+    Softmax(const Layout &layout, size_t axis, bool logarithm, int threads)
+        : length_(layout.dims[axis]), stride_(layout.strides[axis]), logarithm_(logarithm), threads_(threads)
+    {
+        loops_ = {layout.dims, {layout.strides}};
+        loops_.sizes[axis] = 1;
+        loops_.simplify(0);
+        by_row_ = stride_ == 1 && length_ >= 32;
+    }
+
+    void run(const Launch &launch) const override
+    {
+        const size_t outer = by_row_ ? loops_.depth() : loops_.depth() - 1;
+        const int64_t side = by_row_ ? 1 : loops_.sizes.back(), parts = (side + block - 1) / block;
+        parallel_for(loops_.turns(outer) * parts, threads_, [&](int64_t first, int64_t last) {
+            std::vector<float> scratch(by_row_ ? 0 : static_cast<size_t>((length_ + 2) * block));
+            std::array<int64_t, 1> at{};
+            for (int64_t turn = first; turn < last; turn++) {
+                loops_.offsets(turn / parts, outer, at);
+                const auto *in = reinterpret_cast<const float *>(launch.in[0]) + at[0];
+                auto *out = reinterpret_cast<float *>(launch.out[0]) + at[0];
+                const int64_t begin = turn % parts * block;
+                if (by_row_)
+                    row(in, out);
+                else
+                    rows(in + begin * loops_.strides[0].back(), out + begin * loops_.strides[0].back(),
+                         std::min(block, side - begin), scratch);
+            }
+        });
+    }
+
+  private:
+    static constexpr int64_t block = 128;
+    int64_t length_, stride_;
+    bool logarithm_, by_row_;
+    int threads_;
+    Loops loops_; // all axes but the one of the softmax
+    Apply sub_ = vector_function(Function::sub), exp_ = vector_function(Function::exp),
+          mul_ = vector_function(Function::mul), add_ = vector_function(Function::add),
+          max_ = vector_function(Function::max), log_ = vector_function(Function::log),
+          reciprocal_ = vector_function(Function::reciprocal);
+
+    void row(const float *in, float *out) const
+    {
+        const float highest = vector_max(in, length_);
+        sub_(out, in, &highest, true, length_, 0, 0);
+        if (logarithm_) {
+            std::vector<float> powers(static_cast<size_t>(length_));
+            exp_(powers.data(), out, nullptr, false, length_, 0, 0);
+            const float sum = std::log(vector_sum(powers.data(), length_));
+            return sub_(out, out, &sum, true, length_, 0, 0);
+        }
+        exp_(out, out, nullptr, false, length_, 0, 0);
+        const float factor = 1.f / vector_sum(out, length_);
+        mul_(out, out, &factor, true, length_, 0, 0);
+    }
+
+    void rows(const float *in, float *out, int64_t count, std::vector<float> &scratch) const
+    {
+        float *highest = scratch.data(), *sum = highest + block, *values = sum + block;
+        const int64_t step = loops_.strides[0].back();
+        for (int64_t k = 0; k < length_; k++)
+            for (int64_t i = 0; i < count; i++)
+                values[k * block + i] = in[k * stride_ + i * step];
+        std::copy_n(values, count, highest);
+        for (int64_t k = 1; k < length_; k++)
+            max_(highest, highest, values + k * block, false, count, 0, 0);
+        std::fill_n(sum, count, 0.f);
+        std::vector<float> powers(logarithm_ ? static_cast<size_t>(block) : 0);
+        for (int64_t k = 0; k < length_; k++) {
+            float *each = values + k * block;
+            sub_(each, each, highest, false, count, 0, 0);
+            float *power = logarithm_ ? powers.data() : each;
+            exp_(power, each, nullptr, false, count, 0, 0);
+            add_(sum, sum, power, false, count, 0, 0);
+        }
+        (logarithm_ ? log_ : reciprocal_)(sum, sum, nullptr, false, count, 0, 0);
+        for (int64_t k = 0; k < length_; k++) {
+            float *each = values + k * block;
+            (logarithm_ ? sub_ : mul_)(each, each, sum, false, count, 0, 0);
+            for (int64_t i = 0; i < count; i++)
+                out[k * stride_ + i * step] = each[i];
+        }
+    }
+};
+
+} // namespace
+
+Attempt attempt_softmax(const NodeFacts &facts)
+{
+    if (facts.type(0) != Type::f32)
+        return "not f32";
+    if (facts.dims(0).empty())
+        return "a single number";
+    const Layout layout = Layout::like(facts.in[0].layout, Type::f32, facts.dims(0));
+    const size_t axis = normal_axis(facts.attributes().integer("axis", -1), layout.rank());
+    Choice choice;
+    choice.in = {{0, layout}};
+    choice.out = {layout};
+    choice.kernel = std::make_unique<Softmax>(layout, axis, facts.node.op->name == "LogSoftmax", facts.threads);
+    return choice;
+}
+
+} // namespace leat::cpu
