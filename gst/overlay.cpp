@@ -111,20 +111,29 @@ void draw_keypoints(Drawing &drawing, const RegionOfInterest &region, int radius
                     colour);
 }
 
-void draw_region(Drawing &drawing, const RegionOfInterest &region, const O &settings, const Sizes &sizes,
-                 int frame_width, int frame_height)
+bool is_whole_frame(const RegionOfInterest &region, const GstVideoFrame &frame)
 {
-    const int x = static_cast<int>(region.rectangle.x), y = static_cast<int>(region.rectangle.y);
-    const int width = static_cast<int>(region.rectangle.width), height = static_cast<int>(region.rectangle.height);
-    const bool is_frame = width == frame_width && height == frame_height;
+    return region.meta->w >= static_cast<guint>(GST_VIDEO_FRAME_WIDTH(&frame)) &&
+           region.meta->h >= static_cast<guint>(GST_VIDEO_FRAME_HEIGHT(&frame));
+}
+
+void draw_shapes(Drawing &drawing, const RegionOfInterest &region, const O &settings, int thickness, bool whole_frame)
+{
+    const Region &box = region.rectangle;
     const Colour colour = colour_of(region.label);
-    if (settings.show_boxes && !is_frame)
-        drawing.outline(x, y, width, height, sizes.thickness, colour);
+    if (settings.show_boxes && !whole_frame)
+        drawing.outline(static_cast<int>(box.x), static_cast<int>(box.y), static_cast<int>(box.width),
+                        static_cast<int>(box.height), thickness, colour);
     if (settings.show_keypoints)
-        draw_keypoints(drawing, region, sizes.thickness, colour);
-    const std::string text = settings.show_labels ? text_of(region, is_frame, settings.show_scores) : "";
+        draw_keypoints(drawing, region, thickness, colour);
+}
+
+void draw_text(Drawing &drawing, const RegionOfInterest &region, const O &settings, int font_size, bool whole_frame)
+{
+    const std::string text = text_of(region, whole_frame, settings.show_scores);
     if (!text.empty())
-        drawing.label(x, y, text, sizes.font, colour);
+        drawing.label(static_cast<int>(region.rectangle.x), static_cast<int>(region.rectangle.y), text, font_size,
+                      colour_of(region.label));
 }
 
 GstFlowReturn transform_frame_ip(GstVideoFilter *filter, GstVideoFrame *frame)
@@ -133,9 +142,14 @@ GstFlowReturn transform_frame_ip(GstVideoFilter *filter, GstVideoFrame *frame)
     const auto settings = self->settings->now();
     const int width = GST_VIDEO_FRAME_WIDTH(frame), height = GST_VIDEO_FRAME_HEIGHT(frame);
     const Sizes sizes = sizes_for(*settings, width, height);
+    const auto regions = regions_of_interest(frame->buffer, width, height);
     self->drawing->begin(frame);
-    for (const RegionOfInterest &region : regions_of_interest(frame->buffer, width, height))
-        draw_region(*self->drawing, region, *settings, sizes, width, height);
+    for (const RegionOfInterest &region : regions)
+        draw_shapes(*self->drawing, region, *settings, sizes.thickness, is_whole_frame(region, *frame));
+    // Over all lines, so that every label can be read.
+    for (const RegionOfInterest &region : regions)
+        if (settings->show_labels)
+            draw_text(*self->drawing, region, *settings, sizes.font, is_whole_frame(region, *frame));
     return GST_FLOW_OK;
 }
 

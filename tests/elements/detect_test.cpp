@@ -45,7 +45,7 @@ TEST(Detect, ThresholdMaxObjectsAndLabels)
     const std::string model = write_detector(folder);
     const std::string labels = folder.write("labels.txt", "nothing\nlamp\n").string();
     const struct {
-        std::vector<Setting> settings;
+        std::vector<PropertyValue> settings;
         size_t regions;
         const char *label;
     } cases[] = {

@@ -12,7 +12,7 @@ class GStreamer : public testing::Environment {
 
 const auto *const environment = testing::AddGlobalTestEnvironment(new GStreamer);
 
-GstElement *make(const char *name, const std::vector<Setting> &settings)
+GstElement *make(const char *name, const std::vector<PropertyValue> &settings)
 {
     GstElement *element = gst_element_factory_make(name, nullptr);
     if (!element)
@@ -69,7 +69,7 @@ const char *json_of(GstBuffer *buffer)
     return meta ? reinterpret_cast<const LeatJsonMeta *>(meta)->message : nullptr;
 }
 
-ElementHarness::ElementHarness(const char *name, const std::vector<Setting> &settings, const char *caps)
+ElementHarness::ElementHarness(const char *name, const std::vector<PropertyValue> &settings, const char *caps)
 {
     GstElement *element = make(name, settings);
     gst_element_set_bus(element, bus_);
@@ -107,14 +107,14 @@ std::string ElementHarness::stat(const char *field)
     return result;
 }
 
-std::vector<Setting> on_fake(const std::string &model, const std::string &arguments, const std::vector<Setting> &more)
+std::vector<PropertyValue> on_fake(const std::string &model, const std::string &arguments, const std::vector<PropertyValue> &more)
 {
-    std::vector<Setting> settings{{"model", model}, {"device", "FAKE(outputs=reference," + arguments + ")"}};
+    std::vector<PropertyValue> settings{{"model", model}, {"device", "FAKE(outputs=reference," + arguments + ")"}};
     settings.insert(settings.end(), more.begin(), more.end());
     return settings;
 }
 
-std::string error_when_starting(const char *name, const std::vector<Setting> &settings)
+std::string error_when_starting(const char *name, const std::vector<PropertyValue> &settings)
 {
     GstElement *element = make(name, settings);
     GstBus *bus = gst_bus_new();

@@ -33,12 +33,12 @@ std::vector<GstVideoRegionOfInterestMeta *> regions_of(GstBuffer *);
 const char *json_of(GstBuffer *);
 
 /// A property and its value as text.
-using Setting = std::pair<const char *, std::string>;
+using PropertyValue = std::pair<const char *, std::string>;
 
 /// An element between two pads of the test, with a bus of its own, playing.
 class ElementHarness {
   public:
-    ElementHarness(const char *element, const std::vector<Setting> &settings, const char *caps = frame_caps);
+    ElementHarness(const char *element, const std::vector<PropertyValue> &settings, const char *caps = frame_caps);
     ~ElementHarness();
     ElementHarness(const ElementHarness &) = delete;
     ElementHarness &operator=(const ElementHarness &) = delete;
@@ -59,11 +59,11 @@ class ElementHarness {
 };
 
 /// The detector on the FAKE device that computes real outputs: arguments such as "latency_ms=20,depth=2".
-std::vector<Setting> on_fake(const std::string &model, const std::string &arguments,
-                             const std::vector<Setting> &more = {});
+std::vector<PropertyValue> on_fake(const std::string &model, const std::string &arguments,
+                             const std::vector<PropertyValue> &more = {});
 
 /// Makes the element, sets the properties, and brings it to PAUSED; the error message on its bus, "" when it gets
 /// there.
-std::string error_when_starting(const char *element, const std::vector<Setting> &settings);
+std::string error_when_starting(const char *element, const std::vector<PropertyValue> &settings);
 
 } // namespace leat

@@ -23,7 +23,7 @@ TEST(Errors, AreSentencesWhenGoingToPaused)
     folder.write("text.onnx", "this is not a model");
     const struct {
         const char *element;
-        std::vector<Setting> settings;
+        std::vector<PropertyValue> settings;
         const char *message; ///< what it begins with
     } cases[] = {
         {"leatdetect", {}, "property model is not set; want the path of a model file (.onnx)"},
@@ -77,7 +77,7 @@ TEST(Errors, AreSentencesWhenGoingToPaused)
          "property tags: \"{floor\" is not JSON; want an object such as tags={\"camera\":\"door\"}"},
     };
     for (const auto &c : cases) {
-        std::vector<Setting> settings;
+        std::vector<PropertyValue> settings;
         std::string what = c.element;
         for (const auto &[name, value] : c.settings) {
             settings.emplace_back(name, in_folder(value, folder));

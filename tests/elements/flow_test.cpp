@@ -8,7 +8,7 @@ namespace {
 /// An element in front of a sink pad that answers every buffer after the first `good` with `then`.
 class Downstream {
   public:
-    Downstream(const std::vector<Setting> &settings, int good, GstFlowReturn then) : good_(good), then_(then)
+    Downstream(const std::vector<PropertyValue> &settings, int good, GstFlowReturn then) : good_(good), then_(then)
     {
         element_ = gst_element_factory_make("leatdetect", nullptr);
         for (const auto &[property, value] : settings)
@@ -103,7 +103,7 @@ class Downstream {
 
 constexpr int depth = 4;
 
-std::vector<Setting> settings(const TemporaryFolder &folder)
+std::vector<PropertyValue> settings(const TemporaryFolder &folder)
 {
     return on_fake(write_detector(folder), "latency_ms=2,depth=" + std::to_string(depth));
 }

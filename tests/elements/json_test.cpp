@@ -15,7 +15,7 @@ BufferPtr detected(const TemporaryFolder &folder, guint8 brightness)
     return detect.pull();
 }
 
-std::string convert(BufferPtr buffer, const std::vector<Setting> &settings)
+std::string convert(BufferPtr buffer, const std::vector<PropertyValue> &settings)
 {
     ElementHarness convert("leatmetaconvert", settings);
     convert.push(buffer.release());
