@@ -1,17 +1,13 @@
 #include "onnx_operators.h"
+#include "onnx_scope.h"
 #include "onnx_tensor.h"
 #include "read.h"
 
 #include <leat/error.h>
 
-#include <onnx/onnx_pb.h>
-
 #include <algorithm>
 #include <climits>
-#include <functional>
 #include <memory>
-#include <queue>
-#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -19,14 +15,11 @@ namespace leat {
 
 namespace {
 
-using Nodes = google::protobuf::RepeatedPtrField<onnx::NodeProto>;
-using Opsets = std::map<std::string, int64_t>;
-using Parameters = std::map<std::string, const onnx::AttributeProto *>;
-
-constexpr int max_depth = 32; ///< of subgraphs and functions in each other
+constexpr int max_depth = 32;       ///< of subgraphs and functions in each other
+constexpr size_t max_subgraphs = 2; ///< of one node: If has two
 constexpr int64_t newest_opset = 22;
 /// What inlining functions may add to a model.
-constexpr uint64_t max_growth_bytes = uint64_t(64) << 20;
+constexpr uint64_t bytes_of_a_node = 1024, max_growth_bytes = uint64_t(64) << 20;
 
 std::string in_quotes(const std::string &name)
 {
@@ -39,9 +32,9 @@ std::string normal_domain(const std::string &domain)
     return domain == "ai.onnx" ? "" : domain;
 }
 
-template <class Imports> Opsets read_opsets(const Imports &imports)
+template <class Imports> OnnxOpsets read_opsets(const Imports &imports)
 {
-    Opsets opsets;
+    OnnxOpsets opsets;
     for (const auto &import : imports) {
         int64_t &version = opsets[normal_domain(import.domain())];
         version = std::max(version, import.version());
@@ -53,7 +46,7 @@ template <class Imports> Opsets read_opsets(const Imports &imports)
 struct Function {
     const onnx::FunctionProto *body = nullptr;
     std::vector<onnx::AttributeProto> defaults; ///< for attributes that a call leaves out
-    Opsets opsets;
+    OnnxOpsets opsets;
 };
 
 /// Defaults came with IR version 9, as field 11, which older schemas of ONNX do not know.
@@ -71,130 +64,6 @@ std::vector<onnx::AttributeProto> read_defaults(const onnx::FunctionProto &funct
             throw Error("function " + in_quotes(function.name()) + " has a damaged attribute");
     }
     return defaults;
-}
-
-/// What names mean while the nodes of one graph, subgraph or function body are read.
-struct Scope {
-    Graph &graph;
-    Scope *outer = nullptr; ///< where names that are not known here are looked for; nothing for functions
-    const Opsets *opsets = nullptr;
-    const Parameters *parameters = nullptr; ///< attributes of the call of the function; nothing outside of functions
-    std::string prefix;                     ///< of the names of nodes and values
-    int depth = 0;
-    std::unordered_map<std::string, ValueId> names;
-    std::unordered_map<std::string, ValueId> results; ///< names that shall be these values once a node makes them
-    std::unordered_map<std::string, size_t> declared_ranks;
-    std::unordered_map<ValueId, size_t> ranks;
-    std::vector<std::pair<ValueId, ValueId>> captured; ///< value of the outer graph, stand-in here
-};
-
-std::optional<ValueId> find_value(Scope &scope, const std::string &name)
-{
-    if (const auto found = scope.names.find(name); found != scope.names.end())
-        return found->second;
-    if (!scope.outer)
-        return {};
-    const auto outside = find_value(*scope.outer, name);
-    if (!outside || *outside == no_value)
-        return outside;
-    const Value &original = scope.outer->graph.values[*outside];
-    ValueId id;
-    if (original.constant) {
-        id = scope.graph.add_constant(original.name, original.constant);
-    } else {
-        id = scope.graph.add_value(original);
-        scope.captured.emplace_back(*outside, id);
-    }
-    if (const auto rank = scope.outer->ranks.find(*outside); rank != scope.outer->ranks.end())
-        scope.ranks[id] = rank->second;
-    scope.names[name] = id;
-    return id;
-}
-
-/// Names that the nodes of the graph, or its outputs, read from outside of it.
-std::set<std::string> free_names(const onnx::GraphProto &graph);
-
-void add_names_read(const onnx::NodeProto &node, std::set<std::string> &names)
-{
-    names.insert(node.input().begin(), node.input().end());
-    for (const auto &attribute : node.attribute())
-        if (attribute.has_g())
-            names.merge(free_names(attribute.g()));
-}
-
-std::set<std::string> free_names(const onnx::GraphProto &graph)
-{
-    std::set<std::string> names;
-    for (const auto &node : graph.node())
-        add_names_read(node, names);
-    for (const auto &output : graph.output())
-        names.insert(output.name());
-    for (const auto &node : graph.node())
-        for (const auto &output : node.output())
-            names.erase(output);
-    for (const auto &input : graph.input())
-        names.erase(input.name());
-    for (const auto &initializer : graph.initializer())
-        names.erase(initializer.name());
-    return names;
-}
-
-std::string name_of(const onnx::NodeProto &node, int index)
-{
-    return node.name().empty() ? node.op_type() + "_" + std::to_string(index) : node.name();
-}
-
-/// The node that makes each name.
-std::unordered_map<std::string, int> find_makers(const Nodes &nodes, const Scope &scope)
-{
-    std::unordered_map<std::string, int> makers;
-    for (int i = 0; i < nodes.size(); i++)
-        for (const std::string &output : nodes[i].output()) {
-            if (output.empty())
-                continue;
-            if (scope.names.count(output))
-                throw Error("node " + in_quotes(name_of(nodes[i], i)) + " makes " + in_quotes(output) +
-                            ", which is an input or initializer of the graph already");
-            const auto [maker, is_new] = makers.emplace(output, i);
-            if (!is_new)
-                throw Error("node " + in_quotes(name_of(nodes[i], i)) + " makes " + in_quotes(output) +
-                            ", which node " + in_quotes(name_of(nodes[maker->second], maker->second)) +
-                            " makes already");
-        }
-    return makers;
-}
-
-/// Indices of the nodes so that each comes after those that it reads from; the order of the file where that is free.
-std::vector<int> runnable_order(const Nodes &nodes, const Scope &scope)
-{
-    const auto makers = find_makers(nodes, scope);
-    std::vector<std::vector<int>> readers(static_cast<size_t>(nodes.size()));
-    std::vector<int> waiting(static_cast<size_t>(nodes.size()), 0);
-    for (int i = 0; i < nodes.size(); i++) {
-        std::set<std::string> names;
-        add_names_read(nodes[i], names);
-        for (const std::string &name : names)
-            if (const auto maker = makers.find(name); maker != makers.end()) {
-                readers[static_cast<size_t>(maker->second)].push_back(i);
-                waiting[static_cast<size_t>(i)]++;
-            }
-    }
-    std::priority_queue<int, std::vector<int>, std::greater<>> ready;
-    for (int i = 0; i < nodes.size(); i++)
-        if (waiting[static_cast<size_t>(i)] == 0)
-            ready.push(i);
-    std::vector<int> order;
-    while (!ready.empty()) {
-        order.push_back(ready.top());
-        ready.pop();
-        for (int reader : readers[static_cast<size_t>(order.back())])
-            if (--waiting[static_cast<size_t>(reader)] == 0)
-                ready.push(reader);
-    }
-    for (int i = 0; i < nodes.size(); i++)
-        if (waiting[static_cast<size_t>(i)] != 0)
-            throw Error("node " + in_quotes(name_of(nodes[i], i)) + " depends on its own output");
-    return order;
 }
 
 Shape read_shape(const onnx::TensorShapeProto &stored)
@@ -225,7 +94,7 @@ Value read_input(const onnx::ValueInfoProto &stored, bool may_lack_type)
     return value;
 }
 
-template <class Infos> void add_declared_ranks(const Infos &infos, Scope &scope)
+template <class Infos> void add_declared_ranks(const Infos &infos, OnnxScope &scope)
 {
     for (const auto &info : infos)
         if (info.type().tensor_type().has_shape())
@@ -274,28 +143,28 @@ class OnnxReader {
   private:
     void add_functions();
     void add_metadata(Graph &) const;
-    void read_interface(const onnx::GraphProto &, Scope &);
-    void read_nodes(const Nodes &, Scope &);
-    void read_node(const onnx::NodeProto &, const std::string &name, Scope &);
-    void inline_function(const Function &, const onnx::NodeProto &, OnnxNode &call, Scope &);
-    void read_attributes(const onnx::NodeProto &, OnnxNode &, Scope &);
+    void read_interface(const onnx::GraphProto &, OnnxScope &);
+    void read_nodes(const OnnxNodes &, OnnxScope &);
+    void read_node(const onnx::NodeProto &, const std::string &name, OnnxScope &);
+    void inline_function(const Function &, const onnx::NodeProto &, OnnxNode &call, OnnxScope &);
+    void read_attributes(const onnx::NodeProto &, OnnxNode &, OnnxScope &);
     std::optional<Attribute> read_attribute(const onnx::AttributeProto &);
-    void read_subgraphs(const std::vector<const onnx::AttributeProto *> &, OnnxNode &, Scope &);
-    std::vector<ValueId> find_inputs(const onnx::NodeProto &, Scope &);
-    std::vector<ValueId> make_outputs(const onnx::NodeProto &, Scope &);
-    std::vector<ValueId> find_outputs(const onnx::GraphProto &, Scope &);
-    int64_t opset_of(const std::string &domain, const Scope &) const;
-    void charge(const onnx::NodeProto &, const Scope &);
+    void read_subgraphs(const std::vector<const onnx::AttributeProto *> &, OnnxNode &, OnnxScope &);
+    std::vector<ValueId> find_inputs(const onnx::NodeProto &, OnnxScope &);
+    std::vector<ValueId> make_outputs(const onnx::NodeProto &, OnnxScope &);
+    std::vector<ValueId> find_outputs(const onnx::GraphProto &, OnnxScope &);
+    int64_t opset_of(const std::string &domain, const OnnxScope &) const;
+    void charge(const onnx::NodeProto &, const OnnxScope &);
 
     const onnx::ModelProto &model_;
     OnnxTensors tensors_;
-    Opsets opsets_;
+    OnnxOpsets opsets_;
     std::map<std::pair<std::string, std::string>, Function> functions_; ///< by domain and name
     uint64_t growth_bytes_ = 0;
 };
 
 /// The attribute that is meant, which may be one of the call of the function. Nothing when the call lacks it.
-const onnx::AttributeProto *resolve(const onnx::AttributeProto &attribute, const Scope &scope)
+const onnx::AttributeProto *resolve(const onnx::AttributeProto &attribute, const OnnxScope &scope)
 {
     if (attribute.ref_attr_name().empty())
         return &attribute;
@@ -320,7 +189,7 @@ std::optional<Attribute> OnnxReader::read_attribute(const onnx::AttributeProto &
     }
 }
 
-void OnnxReader::read_attributes(const onnx::NodeProto &stored, OnnxNode &node, Scope &scope)
+void OnnxReader::read_attributes(const onnx::NodeProto &stored, OnnxNode &node, OnnxScope &scope)
 {
     std::vector<const onnx::AttributeProto *> subgraphs;
     for (const auto &attribute : stored.attribute()) {
@@ -352,8 +221,11 @@ void OnnxReader::read_attributes(const onnx::NodeProto &stored, OnnxNode &node, 
 /// Every value of the enclosing graph that one of the subgraphs reads becomes one more input of the node and of each
 /// of the subgraphs, in the same order.
 void OnnxReader::read_subgraphs(const std::vector<const onnx::AttributeProto *> &attributes, OnnxNode &node,
-                                Scope &outer)
+                                OnnxScope &outer)
 {
+    if (attributes.size() > max_subgraphs)
+        throw Error("it has " + std::to_string(attributes.size()) + " subgraphs; no operator has more than " +
+                    std::to_string(max_subgraphs));
     if (outer.depth >= max_depth)
         throw Error("subgraphs and functions lie in each other more than " + std::to_string(max_depth) + " deep");
     std::vector<std::shared_ptr<Graph>> graphs;
@@ -364,7 +236,7 @@ void OnnxReader::read_subgraphs(const std::vector<const onnx::AttributeProto *> 
         in_context(attribute->name(), [&] {
             auto graph = std::make_shared<Graph>();
             graph->name = attribute->g().name();
-            Scope scope{
+            OnnxScope scope{
                 *graph,         &outer, outer.opsets, outer.parameters, node.name + "/" + attribute->name() + "/",
                 outer.depth + 1};
             read_interface(attribute->g(), scope);
@@ -397,7 +269,7 @@ void OnnxReader::read_subgraphs(const std::vector<const onnx::AttributeProto *> 
     node.captured = captured.size();
 }
 
-std::vector<ValueId> OnnxReader::find_inputs(const onnx::NodeProto &stored, Scope &scope)
+std::vector<ValueId> OnnxReader::find_inputs(const onnx::NodeProto &stored, OnnxScope &scope)
 {
     std::vector<ValueId> inputs;
     for (const std::string &name : stored.input()) {
@@ -411,7 +283,7 @@ std::vector<ValueId> OnnxReader::find_inputs(const onnx::NodeProto &stored, Scop
     return inputs;
 }
 
-std::vector<ValueId> OnnxReader::make_outputs(const onnx::NodeProto &stored, Scope &scope)
+std::vector<ValueId> OnnxReader::make_outputs(const onnx::NodeProto &stored, OnnxScope &scope)
 {
     std::vector<ValueId> outputs;
     for (const std::string &name : stored.output()) {
@@ -432,7 +304,7 @@ std::vector<ValueId> OnnxReader::make_outputs(const onnx::NodeProto &stored, Sco
     return outputs;
 }
 
-int64_t OnnxReader::opset_of(const std::string &domain, const Scope &scope) const
+int64_t OnnxReader::opset_of(const std::string &domain, const OnnxScope &scope) const
 {
     if (const auto found = scope.opsets->find(domain); found != scope.opsets->end())
         return found->second;
@@ -442,16 +314,16 @@ int64_t OnnxReader::opset_of(const std::string &domain, const Scope &scope) cons
 }
 
 /// Keeps models small that would grow without bound when their functions are inlined.
-void OnnxReader::charge(const onnx::NodeProto &stored, const Scope &scope)
+void OnnxReader::charge(const onnx::NodeProto &stored, const OnnxScope &scope)
 {
     growth_bytes_ += scope.prefix.size() * (1 + static_cast<size_t>(stored.output_size()));
     if (scope.parameters)
-        growth_bytes_ += sizeof(onnx::NodeProto) + stored.ByteSizeLong();
+        growth_bytes_ += bytes_of_a_node + stored.ByteSizeLong();
     if (growth_bytes_ > max_growth_bytes)
         throw Error("the model grows too much when its functions are inlined; inline them before exporting");
 }
 
-void OnnxReader::read_node(const onnx::NodeProto &stored, const std::string &name, Scope &scope)
+void OnnxReader::read_node(const onnx::NodeProto &stored, const std::string &name, OnnxScope &scope)
 {
     OnnxNode node(scope.graph, scope.ranks);
     node.name = name;
@@ -474,7 +346,7 @@ void OnnxReader::read_node(const onnx::NodeProto &stored, const std::string &nam
             scope.names[stored.output(i)] = node.outputs[static_cast<size_t>(i)];
 }
 
-void OnnxReader::read_nodes(const Nodes &nodes, Scope &scope)
+void OnnxReader::read_nodes(const OnnxNodes &nodes, OnnxScope &scope)
 {
     for (int i : runnable_order(nodes, scope)) {
         charge(nodes[i], scope);
@@ -483,7 +355,8 @@ void OnnxReader::read_nodes(const Nodes &nodes, Scope &scope)
     }
 }
 
-void OnnxReader::inline_function(const Function &function, const onnx::NodeProto &stored, OnnxNode &call, Scope &outer)
+void OnnxReader::inline_function(const Function &function, const onnx::NodeProto &stored, OnnxNode &call,
+                                 OnnxScope &outer)
 {
     const auto &body = *function.body;
     if (outer.depth >= max_depth)
@@ -493,14 +366,14 @@ void OnnxReader::inline_function(const Function &function, const onnx::NodeProto
         static_cast<int>(call.outputs.size()) > body.output_size())
         throw Error("function " + in_quotes(body.name()) + " has " + std::to_string(body.input_size()) +
                     " inputs and " + std::to_string(body.output_size()) + " outputs, fewer than its caller wants");
-    Parameters parameters;
+    OnnxParameters parameters;
     for (const auto &attribute : function.defaults)
         parameters[attribute.name()] = &attribute;
     for (const auto &attribute : stored.attribute())
         if (const auto *meant = resolve(attribute, outer))
             parameters[attribute.name()] = meant;
 
-    Scope scope{call.graph, nullptr, &function.opsets, &parameters, call.name + "/", outer.depth + 1};
+    OnnxScope scope{call.graph, nullptr, &function.opsets, &parameters, call.name + "/", outer.depth + 1};
     for (int i = 0; i < body.input_size(); i++)
         scope.names[body.input(i)] = call.optional_input(static_cast<size_t>(i));
     for (size_t i = 0; i < call.outputs.size(); i++)
@@ -520,7 +393,7 @@ void OnnxReader::inline_function(const Function &function, const onnx::NodeProto
 }
 
 /// Inputs and initializers. An input that has an initializer is a constant.
-void OnnxReader::read_interface(const onnx::GraphProto &stored, Scope &scope)
+void OnnxReader::read_interface(const onnx::GraphProto &stored, OnnxScope &scope)
 {
     if (stored.sparse_initializer_size() > 0)
         throw Error("sparse initializers are not supported; export the weights dense");
@@ -545,7 +418,7 @@ void OnnxReader::read_interface(const onnx::GraphProto &stored, Scope &scope)
     add_declared_ranks(stored.output(), scope);
 }
 
-std::vector<ValueId> OnnxReader::find_outputs(const onnx::GraphProto &stored, Scope &scope)
+std::vector<ValueId> OnnxReader::find_outputs(const onnx::GraphProto &stored, OnnxScope &scope)
 {
     std::vector<ValueId> outputs;
     for (const auto &output : stored.output()) {
@@ -598,7 +471,7 @@ Graph OnnxReader::read()
     add_functions();
     Graph graph;
     graph.name = model_.graph().name();
-    Scope scope{graph, nullptr, &opsets_};
+    OnnxScope scope{graph, nullptr, &opsets_};
     read_interface(model_.graph(), scope);
     read_nodes(model_.graph().node(), scope);
     graph.outputs = in_context("graph " + in_quotes(graph.name), [&] { return find_outputs(model_.graph(), scope); });

@@ -105,6 +105,12 @@ TEST(BadOnnx, Graphs)
              "type: GRAPH g { " +
              onnx_output("x") + " } } }",
          "node \"If_0\": then_branch: it takes 1 inputs, but the node has 2"},
+        {"more subgraphs than any operator has",
+         x + y +
+             "node { op_type: \"If\" input: \"x\" output: \"y\" attribute { name: \"a\" type: GRAPH } attribute { "
+             "name: "
+             "\"b\" type: GRAPH } attribute { name: \"c\" type: GRAPH } }",
+         "node \"If_0\": it has 3 subgraphs; no operator has more than 2"},
         {"fault in a branch",
          x + y +
              "node { op_type: \"If\" input: \"x\" output: \"y\" attribute { name: \"then_branch\" type: GRAPH g { "
