@@ -1,5 +1,6 @@
 #include "inference/ops.h"
 #include "onnx_text.h"
+#include "support/shared_data.h"
 #include "support/temporary_folder.h"
 
 #include <leat/error.h>
@@ -268,6 +269,35 @@ TEST(ReadOnnx, BoundsOfOldClipsBecomeConstants)
     const Tensor &bound = graph.values[graph.nodes[0].inputs[2]].constant;
     EXPECT_EQ(bound.type(), Type::f16);
     EXPECT_EQ(bound.to_int64(), std::vector<int64_t>{6});
+}
+
+/// The branches of an If may give different ranks.
+bool branches(const Graph &graph)
+{
+    return std::any_of(graph.nodes.begin(), graph.nodes.end(), [](const Node &each) { return each.op->name == "If"; });
+}
+
+TEST(ReadOnnx, RealModels)
+{
+    SKIP_WITHOUT_SHARED_DATA();
+    int models = 0;
+    for (const auto &entry : std::filesystem::directory_iterator(shared_data() / "data/models/onnx")) {
+        if (entry.path().extension() != ".onnx")
+            continue;
+        models++;
+        try {
+            Graph graph = read_model_file(entry.path());
+            infer_shapes(graph);
+            graph.verify();
+            for (ValueId id : graph.outputs) {
+                EXPECT_NE(graph.values[id].type, Type::undefined) << entry.path() << " " << graph.values[id].name;
+                EXPECT_TRUE(graph.values[id].shape || branches(graph)) << entry.path() << " " << graph.values[id].name;
+            }
+        } catch (const Error &error) {
+            ADD_FAILURE() << error.what();
+        }
+    }
+    EXPECT_GT(models, 0);
 }
 
 } // namespace
