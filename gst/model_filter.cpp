@@ -595,12 +595,12 @@ void finalize(GObject *object)
 } // namespace
 
 void leat_model_filter_class_add_properties(LeatModelFilterClass *klass,
-                                            std::vector<leat::Property<leat::ModelSettings>> rows)
+                                            const std::vector<leat::Property<leat::ModelSettings>> &rows)
 {
     GObjectClass *object_class = G_OBJECT_CLASS(klass);
     object_class->set_property = leat::set_property<LeatModelFilter>;
     object_class->get_property = get_property_or_stats;
-    leat::install_properties(object_class, std::move(rows));
+    leat::install_properties(object_class, rows);
 }
 
 static void leat_model_filter_init(LeatModelFilter *self)
@@ -614,9 +614,9 @@ static void leat_model_filter_class_init(LeatModelFilterClass *klass)
     GST_DEBUG_CATEGORY_INIT(leat::debug_category, "leatmodel", 0, "Leat's elements that run models");
     GObjectClass *object_class = G_OBJECT_CLASS(klass);
     object_class->finalize = finalize;
-    auto rows = leat::common_properties();
+    const auto rows = leat::common_properties();
     const guint stats_id = static_cast<guint>(rows.size()) + 1;
-    leat_model_filter_class_add_properties(klass, std::move(rows));
+    leat_model_filter_class_add_properties(klass, rows);
     g_object_class_install_property(
         object_class, stats_id,
         g_param_spec_boxed("stats", "Statistics",

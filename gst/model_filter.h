@@ -71,7 +71,8 @@ struct LeatModelFilterClass {
 };
 
 /// For a subclass's class_init: adds its properties. GObject does not inherit the functions that set and get them.
-void leat_model_filter_class_add_properties(LeatModelFilterClass *, std::vector<leat::Property<leat::ModelSettings>>);
+void leat_model_filter_class_add_properties(LeatModelFilterClass *,
+                                            const std::vector<leat::Property<leat::ModelSettings>> &);
 
 GType leat_model_filter_get_type();
 #define LEAT_TYPE_MODEL_FILTER (leat_model_filter_get_type())

@@ -185,14 +185,14 @@ template <class Element> void get_property(GObject *object, guint, GValue *value
     row->get(*reinterpret_cast<Element *>(object)->settings->now(), value);
 }
 
-/// Adds the rows to the class, whose set_property and get_property must be those above. The rows live for ever, as
-/// classes do.
-template <class S> void install_properties(GObjectClass *klass, std::vector<Property<S>> rows, guint first_id = 1)
+/// Adds the rows to the class, whose set_property and get_property must be those above. Each description keeps its row.
+template <class S> void install_properties(GObjectClass *klass, const std::vector<Property<S>> &rows)
 {
-    auto *kept = new std::vector<Property<S>>(std::move(rows));
-    for (const Property<S> &row : *kept) {
-        g_param_spec_set_qdata(row.spec, property_quark(), const_cast<Property<S> *>(&row));
-        g_object_class_install_property(klass, first_id++, row.spec);
+    guint id = 0;
+    for (const Property<S> &row : rows) {
+        g_param_spec_set_qdata_full(row.spec, property_quark(), new Property<S>(row),
+                                    [](gpointer kept) { delete static_cast<Property<S> *>(kept); });
+        g_object_class_install_property(klass, ++id, row.spec);
     }
 }
 
