@@ -1,37 +1,16 @@
+#include "gst/destination.h"
 #include "gst/errors.h"
 #include "gst/meta.h"
 #include "gst/properties.h"
 
 #include <gst/base/gstbasetransform.h>
-#include <nlohmann/json.hpp>
 
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-
-// leatpublish: writes the JSON of leatmetaconvert to a file or to the standard output.
-
-namespace leat {
-namespace {
-
-enum class PublishMethod { file };
-enum class FileFormat { json, json_lines };
-
-struct PublishSettings {
-    PublishMethod method = PublishMethod::file;
-    std::string file_path;
-    FileFormat file_format = FileFormat::json;
-};
-
-} // namespace
-} // namespace leat
+// leatpublish: sends the JSON of leatmetaconvert to a file, the standard output or a broker.
 
 struct LeatPublish {
     GstBaseTransform parent;
     leat::Settings<leat::PublishSettings> *settings;
-    FILE *file; // between start and stop
-    leat::FileFormat format;
-    guint64 messages;
+    leat::Destination *destination; // between start and stop
 };
 
 struct LeatPublishClass {
@@ -45,10 +24,30 @@ namespace {
 
 using P = PublishSettings;
 
-const GEnumValue method_values[] = {
-    {int(PublishMethod::file), "A file, or the standard output", "file"},
-    {0, nullptr, nullptr},
+/// The destinations that this build knows.
+struct Method {
+    PublishMethod method;
+    const char *nick, *about;
+    std::unique_ptr<Destination> (*open)(const PublishSettings &);
 };
+constexpr Method methods[] = {
+    {PublishMethod::file, "file", "A file, or the standard output", open_file},
+#if LEAT_HAVE_MQTT
+    {PublishMethod::mqtt, "mqtt", "An MQTT broker at address, under topic", open_mqtt},
+#endif
+#if LEAT_HAVE_KAFKA
+    {PublishMethod::kafka, "kafka", "A Kafka cluster at address, under topic", open_kafka},
+#endif
+};
+
+const GEnumValue *method_values()
+{
+    static GEnumValue values[std::size(methods) + 1] = {};
+    for (size_t i = 0; i < std::size(methods); i++)
+        values[i] = {static_cast<int>(methods[i].method), methods[i].about, methods[i].nick};
+    return values;
+}
+
 const GEnumValue format_values[] = {
     {int(FileFormat::json), "One array with all messages, complete once the element stops", "json"},
     {int(FileFormat::json_lines), "One message a line", "json-lines"},
@@ -58,12 +57,18 @@ const GEnumValue format_values[] = {
 std::vector<Property<P>> properties()
 {
     return {
-        choice(&P::method, "method", "Method", "Where messages go", enumeration("LeatPublishMethod", method_values),
+        choice(&P::method, "method", "Method", "Where messages go", enumeration("LeatPublishMethod", method_values()),
                P{}.method, before_start),
         text(&P::file_path, "file-path", "File path",
              "File that is written anew at each start; not set: the standard output", before_start),
         choice(&P::file_format, "file-format", "File format", "How messages are put together",
                enumeration("LeatFileFormat", format_values), P{}.file_format, before_start),
+        text(&P::address, "address", "Address", "Of the broker: tcp://HOST:PORT for MQTT, HOST:PORT,… for Kafka",
+             before_start),
+        text(&P::topic, "topic", "Topic", "Of the messages at the broker", before_start),
+        integer(&P::connect_timeout_s, "connect-timeout", "Connect timeout",
+                "Seconds to wait for the broker at the start, and at the stop for its confirmation of every message", 1,
+                3600, before_start),
     };
 }
 
@@ -72,79 +77,51 @@ LeatPublish *publisher(GstBaseTransform *transform)
     return reinterpret_cast<LeatPublish *>(transform);
 }
 
-std::string target(const P &settings)
+/// Runs `body`; what it throws becomes an error on the bus.
+template <class Body> bool reported(LeatPublish *self, Body body)
 {
-    return settings.file_path.empty() ? "the standard output" : "\"" + settings.file_path + "\"";
+    try {
+        body();
+        return true;
+    } catch (const Error &error) {
+        post_error(GST_ELEMENT(self), Fault::write, error.what());
+        return false;
+    }
 }
 
-/// Writes and flushes, so that a reader sees whole messages; false when that fails.
-bool write(LeatPublish *self, const std::string &text)
+std::unique_ptr<Destination> open(const PublishSettings &settings)
 {
-    return std::fwrite(text.data(), 1, text.size(), self->file) == text.size() && std::fflush(self->file) == 0;
-}
-
-gboolean fail(LeatPublish *self, const char *what)
-{
-    post_error(GST_ELEMENT(self), Fault::write,
-               target(*self->settings->now()) + " cannot be " + what + ": " + std::strerror(errno) +
-                   "; check the property file-path");
-    return FALSE;
+    if (settings.method != PublishMethod::file && (settings.address.empty() || settings.topic.empty()))
+        throw Error("a broker needs the properties address and topic");
+    for (const Method &row : methods)
+        if (row.method == settings.method)
+            return row.open(settings);
+    throw Error("property method: this build lacks that destination");
 }
 
 gboolean start(GstBaseTransform *transform)
 {
     LeatPublish *self = publisher(transform);
     const auto settings = self->settings->now();
-    self->format = settings->file_format;
-    self->messages = 0;
-    errno = 0;
-    self->file = settings->file_path.empty() ? stdout : std::fopen(settings->file_path.c_str(), "w");
-    if (!self->file)
-        return fail(self, "opened for writing");
-    if (self->format == FileFormat::json && !write(self, "["))
-        return fail(self, "written");
-    return TRUE;
+    if (const std::string faults = self->settings->faults(); !faults.empty()) {
+        post_error(GST_ELEMENT(self), Fault::property, faults);
+        return FALSE;
+    }
+    return reported(self, [&] { self->destination = open(*settings).release(); });
 }
 
 gboolean stop(GstBaseTransform *transform)
 {
     LeatPublish *self = publisher(transform);
-    bool written = true;
-    if (self->format == FileFormat::json)
-        written = write(self, self->messages ? "\n]\n" : "]\n");
-    if (self->file != stdout)
-        written &= std::fclose(self->file) == 0;
-    self->file = nullptr;
-    return written || fail(self, "written");
-}
-
-/// A message on one line; indentation is only blanks, so reading and writing it again loses nothing.
-std::string on_one_line(const std::string &message)
-{
-    if (message.find('\n') == std::string::npos)
-        return message;
-    const auto json = nlohmann::ordered_json::parse(message, nullptr, false);
-    return json.is_discarded() ? message : json.dump();
-}
-
-std::string framed(LeatPublish *self, const std::string &message)
-{
-    const bool first = self->messages++ == 0;
-    if (self->format == FileFormat::json_lines)
-        return on_one_line(message) + "\n";
-    return (first ? "\n" : ",\n") + message;
+    const std::unique_ptr<Destination> destination(std::exchange(self->destination, nullptr));
+    return !destination || reported(self, [&] { destination->close(); });
 }
 
 GstFlowReturn transform_ip(GstBaseTransform *transform, GstBuffer *buffer)
 {
     LeatPublish *self = publisher(transform);
     const char *message = json_of(buffer);
-    if (!message)
-        return GST_FLOW_OK;
-    if (write(self, framed(self, message)))
-        return GST_FLOW_OK;
-    fail(self, "written");
-    return GST_FLOW_ERROR;
+    return !message || reported(self, [&] { self->destination->send(message); }) ? GST_FLOW_OK : GST_FLOW_ERROR;
 }
 
 void finalize(GObject *object)
@@ -182,7 +159,7 @@ static void leat_publish_class_init(LeatPublishClass *klass)
     gst_element_class_add_static_pad_template(GST_ELEMENT_CLASS(klass), &src);
     gst_element_class_set_static_metadata(
         GST_ELEMENT_CLASS(klass), "Leat metadata publisher", "Filter/Metadata",
-        "Writes the JSON that leatmetaconvert has put on each buffer to a file or the standard output; buffers pass "
-        "as they are",
+        "Writes the JSON that leatmetaconvert has put on each buffer to a file, the standard output or a "
+        "broker; buffers pass as they are",
         "The Leat developers");
 }

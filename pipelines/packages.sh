@@ -9,12 +9,14 @@ build_packages=(
   libprotobuf-dev protobuf-compiler libonnx-dev
   nlohmann-json3-dev libcli11-dev
   libcairo2-dev libpango1.0-dev
+  libpaho-mqtt-dev librdkafka-dev
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
   gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
   gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
 )
 test_packages=(
   libgtest-dev libgmock-dev libbenchmark-dev
+  mosquitto mosquitto-clients
   python3
 )
 
