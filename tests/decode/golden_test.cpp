@@ -261,7 +261,7 @@ TEST_P(Classifiers, GiveTheStoredClasses)
         ASSERT_NE(found, classes.end()) << "class " << id;
         EXPECT_NEAR(found->score, stored["score"].get<float>(), 1e-3) << "class " << id;
         if (!labels.empty()) {
-            EXPECT_EQ(labels.at(size_t(id)), stored["label"]);
+            EXPECT_EQ(labels.at(size_t(id)), stored["label"].get<std::string>());
         }
     }
 }
