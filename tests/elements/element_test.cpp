@@ -107,7 +107,8 @@ std::string ElementHarness::stat(const char *field)
     return result;
 }
 
-std::vector<PropertyValue> on_fake(const std::string &model, const std::string &arguments, const std::vector<PropertyValue> &more)
+std::vector<PropertyValue> on_fake(const std::string &model, const std::string &arguments,
+                                   const std::vector<PropertyValue> &more)
 {
     std::vector<PropertyValue> settings{{"model", model}, {"device", "FAKE(outputs=reference," + arguments + ")"}};
     settings.insert(settings.end(), more.begin(), more.end());

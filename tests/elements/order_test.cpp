@@ -68,10 +68,10 @@ TEST(Overlap, FillsTheDevice)
     } cases[] = {{"0", "2"}, {"1", "1"}, {"3", "3"}};
     for (const auto &c : cases) {
         ElementHarness detect("leatdetect",
-                              on_fake(write_detector(folder), "latency_ms=60,depth=2", {{"nireq", c.nireq}}));
-        for (guint k = 0; k < 5; k++)
+                              on_fake(write_detector(folder), "latency_ms=250,depth=2", {{"nireq", c.nireq}}));
+        for (guint k = 0; k < 3; k++)
             ASSERT_EQ(detect.push(make_frame(k, 100)), GST_FLOW_OK);
-        for (guint k = 0; k < 5; k++)
+        for (guint k = 0; k < 3; k++)
             ASSERT_TRUE(detect.pull());
         EXPECT_EQ(detect.stat("most-in-flight"), c.most) << "nireq=" << c.nireq;
     }
