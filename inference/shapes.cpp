@@ -6,21 +6,32 @@
 namespace leat {
 namespace {
 
-/// Folding more than this at read time would trade a small file for a large memory.
-constexpr int64_t fold_limit_bytes = int64_t(64) << 20;
+/// Folding more than this at read time would trade a small file for a large memory: in one value, and in all of them,
+/// where what the constants of the graph have grows eightfold at most besides.
+constexpr int64_t fold_limit_bytes = int64_t(64) << 20, fold_total_bytes = int64_t(256) << 20, fold_growth = 8;
 
-bool small_enough(const Graph &graph, const Node &node)
+/// What folding may still add to the graph.
+int64_t fold_budget(const Graph &graph)
+{
+    int64_t bytes = 0;
+    for (const Value &value : graph.values)
+        bytes += static_cast<int64_t>(value.constant.bytes());
+    return fold_total_bytes + fold_growth * bytes;
+}
+
+bool small_enough(const Graph &graph, const Node &node, int64_t budget)
 {
     for (ValueId id : node.outputs) {
         if (id == no_value)
             continue;
         const Value &value = graph.values[id];
-        if (value.shape && is_static(*value.shape) &&
-            count_of(*value.shape) > fold_limit_bytes / static_cast<int64_t>(std::max<size_t>(size_of(value.type), 1)))
-            return false;
-        if (!value.shape || !is_static(*value.shape))
-            if (node.op->name != "NonZero" && node.op->name != "If")
+        const auto element = static_cast<int64_t>(std::max<size_t>(size_of(value.type), 1));
+        if (value.shape && is_static(*value.shape)) {
+            if (count_of(*value.shape) > std::min(fold_limit_bytes, budget) / element)
                 return false;
+        } else if (budget < fold_limit_bytes || (node.op->name != "NonZero" && node.op->name != "If")) {
+            return false;
+        }
     }
     return true;
 }
@@ -77,7 +88,8 @@ bool has_loop(const Node &node)
     return false;
 }
 
-void fold(Graph &graph, const Node &node)
+/// Takes what it adds to the graph from the budget, in bytes.
+void fold(Graph &graph, const Node &node, int64_t &budget)
 {
     if (!node.op->reference || has_loop(node) || fold_shape(graph, node) || fold_cast_like(graph, node))
         return;
@@ -93,7 +105,7 @@ void fold(Graph &graph, const Node &node)
                 return;
             operands.push_back(graph.values[post.input].constant);
         }
-    if (!small_enough(graph, node))
+    if (!small_enough(graph, node, budget))
         return;
     std::vector<Tensor> outputs(node.outputs.size());
     RunContext context(node, inputs, outputs);
@@ -104,6 +116,7 @@ void fold(Graph &graph, const Node &node)
             value.type = outputs[i].type();
             value.shape = outputs[i].shape();
             value.constant = std::move(outputs[i]);
+            budget -= static_cast<int64_t>(value.constant.bytes());
         }
 }
 
@@ -119,13 +132,14 @@ bool already_constant(const Graph &graph, const Node &node)
 
 void infer_shapes(Graph &graph)
 {
+    int64_t budget = fold_budget(graph);
     std::vector<Node> kept;
     kept.reserve(graph.nodes.size());
     for (Node &node : graph.nodes) {
         in_context("node \"" + node.name + "\" (" + std::string(node.op->name) + ")", [&] {
             ShapeContext context(graph, node);
             node.op->shape(context);
-            fold(graph, node);
+            fold(graph, node, budget);
         });
         if (!already_constant(graph, node))
             kept.push_back(std::move(node));

@@ -235,6 +235,18 @@ TEST(BadOnnx, FunctionsThatGrowWithoutBound)
         << message;
 }
 
+/// Forty tensors of 60 MiB from a file of 2 kB: what is not folded stays a node.
+TEST(BadOnnx, ConstantsThatGrowWithoutBound)
+{
+    std::string graph = "initializer { name: \"n\" data_type: 7 dims: 1 int64_data: 15728640 } ";
+    for (int i = 0; i < 40; i++)
+        graph += "node { op_type: \"ConstantOfShape\" input: \"n\" output: \"y" + std::to_string(i) + "\" } " +
+                 onnx_output("y" + std::to_string(i));
+    Graph read = read_onnx_text(onnx_model(graph));
+    infer_shapes(read);
+    EXPECT_EQ(read.nodes.size(), 36u);
+}
+
 TEST(BadOnnx, Files)
 {
     const TemporaryFolder folder;
