@@ -19,8 +19,9 @@ namespace {
 class Plans {
   public:
     /// `inputs`: those that bring tensors.
-    Plans(std::shared_ptr<const Graph> graph, std::vector<ValueId> inputs, int threads, int lanes, bool profiling)
-        : graph_(std::move(graph)), inputs_(std::move(inputs)), threads_(threads), lanes_(lanes), profiling_(profiling)
+    Plans(std::shared_ptr<const Graph> graph, std::vector<ValueId> inputs, int threads, int lanes, Options options)
+        : graph_(std::move(graph)), inputs_(std::move(inputs)), threads_(threads), lanes_(lanes),
+          options_(std::move(options))
     {
     }
 
@@ -51,7 +52,7 @@ class Plans {
     const std::shared_ptr<const Graph> graph_;
     const std::vector<ValueId> inputs_;
     const int threads_, lanes_;
-    const bool profiling_;
+    const Options options_;
     Weights weights_;
     std::mutex mutex_; // also held while a plan is made: lanes that want the same one wait for it
     std::list<std::pair<std::vector<Shape>, std::shared_ptr<const Plan>>> plans_;
@@ -64,9 +65,10 @@ class Plans {
             for (size_t i = 0; i < shapes.size(); i++)
                 sized.values[inputs_[i]].shape = shapes[i];
             infer_shapes(sized);
+            optimise(sized, options_); // known sizes let more passes apply
             graph = std::make_shared<const Graph>(std::move(sized));
         }
-        return Plan::make(graph, weights_, threads_, lanes_, profiling_);
+        return Plan::make(graph, weights_, threads_, lanes_, options_.profiling);
     }
 
     bool as_they_are(const std::vector<Shape> &shapes) const
@@ -103,7 +105,7 @@ class CpuModel final : public CompiledModel {
         : graph_(std::move(graph)), inputs_(input_ports(*graph_)), outputs_(output_ports(*graph_)),
           resources_(resolve(options, lanes->cores())),
           plans_(graph_, tensor_inputs(*graph_, inputs_), resources_.threads, lanes->cores() / resources_.threads,
-                 options.profiling),
+                 options),
           client_(lanes, resources_.streams, resources_.threads,
                   [this](Job &job, LaneContext &lane) { run(job, lane); })
     {

@@ -17,34 +17,53 @@ int threads_for(int64_t bytes, int threads)
     return bytes < worth_threads ? 1 : threads;
 }
 
-/// Copies blocks of bytes that are contiguous on both sides.
+/// Copies blocks of bytes that are contiguous on both sides, a row of blocks at a time.
 class BlockCopy final : public Kernel {
   public:
-    BlockCopy(Loops loops, size_t element, int threads) : loops_(std::move(loops)), element_(element)
+    BlockCopy(Loops loops, size_t element, int threads) : loops_(std::move(loops))
     {
-        const int64_t last = loops_.sizes.back();
-        block_ = static_cast<size_t>(last) * element_;
-        turns_ = loops_.turns(loops_.depth() - 1);
-        threads_ = threads_for(turns_ * static_cast<int64_t>(block_), threads);
+        if (loops_.depth() == 1) {
+            loops_.sizes.insert(loops_.sizes.begin(), 1);
+            for (auto &strides : loops_.strides)
+                strides.insert(strides.begin(), 0);
+        }
+        for (auto &strides : loops_.strides)
+            for (int64_t &stride : strides)
+                stride *= static_cast<int64_t>(element);
+        const size_t row = loops_.depth() - 2;
+        block_ = static_cast<size_t>(loops_.sizes.back()) * element;
+        blocks_ = loops_.sizes[row];
+        in_step_ = loops_.strides[0][row];
+        out_step_ = loops_.strides[1][row];
+        rows_ = loops_.turns(row);
+        // Few long rows are divided among the threads by their blocks.
+        threads_ = threads_for(rows_ * blocks_ * static_cast<int64_t>(block_), threads);
     }
 
     void run(const Launch &launch) const override
     {
-        parallel_for(turns_, threads_, [&](int64_t first, int64_t last) {
+        parallel_for(rows_ * blocks_, threads_, [&](int64_t first, int64_t last) {
             std::array<int64_t, 2> at{};
-            for (int64_t turn = first; turn < last; turn++) {
-                loops_.offsets(turn, loops_.depth() - 1, at);
-                std::memcpy(launch.out[0] + at[1] * static_cast<int64_t>(element_),
-                            launch.in[0] + at[0] * static_cast<int64_t>(element_), block_);
+            for (int64_t turn = first; turn < last;) {
+                const int64_t skipped = turn % blocks_, count = std::min(blocks_ - skipped, last - turn);
+                loops_.offsets(turn / blocks_, loops_.depth() - 2, at);
+                copy_row(launch.in[0] + at[0] + skipped * in_step_, launch.out[0] + at[1] + skipped * out_step_, count);
+                turn += count;
             }
         });
     }
 
   private:
-    Loops loops_;
-    size_t element_, block_ = 0;
-    int64_t turns_ = 0;
+    Loops loops_; // strides in bytes
+    size_t block_ = 0;
+    int64_t blocks_ = 1, in_step_ = 0, out_step_ = 0, rows_ = 1;
     int threads_ = 1;
+
+    void copy_row(const std::byte *in, std::byte *out, int64_t count) const
+    {
+        for (int64_t i = 0; i < count; i++, in += in_step_, out += out_step_)
+            std::memcpy(out, in, block_);
+    }
 };
 
 /// Copies element by element, two loops at a time in tiles that stay in the cache on both sides.

@@ -37,6 +37,7 @@ constexpr auto cast_ops = names("Cast", "CastLike");
 constexpr auto quantise_ops = names("QuantizeLinear");
 constexpr auto dequantise_ops = names("DequantizeLinear");
 constexpr auto dynamic_quantise_ops = names("DynamicQuantizeLinear");
+constexpr auto lstm_ops = names("LSTM");
 constexpr auto unary_ops =
     names("Abs", "Ceil", "Clip", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log",
           "Mish", "Neg", "Reciprocal", "Relu", "Round", "Sigmoid", "Softplus", "Sqrt", "Swish", "Tanh");
@@ -66,12 +67,14 @@ const KernelRow table[] = {
     {"dequantise", dequantise_ops, attempt_dequantise},
     {"quantise", dynamic_quantise_ops, attempt_dynamic_quantise},
     {"oneDNN", convolution_ops, attempt_convolution},
+    {"oneDNN", transposed_convolution_ops, attempt_touching_windows},
     {"oneDNN", transposed_convolution_ops, attempt_transposed_convolution},
     {"oneDNN", pool_ops, attempt_pool},
     {"oneDNN", global_pool_ops, attempt_global_pool},
     {"oneDNN", lrn_ops, attempt_lrn},
     {"oneDNN", matmul_ops, attempt_matmul},
     {"oneDNN", gemm_ops, attempt_gemm},
+    {"lstm", lstm_ops, attempt_lstm},
     {"elementwise", unary_ops, attempt_unary},
     {"elementwise", binary_ops, attempt_binary},
     {"elementwise", power_ops, attempt_power},

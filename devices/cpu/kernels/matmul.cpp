@@ -26,15 +26,15 @@ Attempt multiply(const NodeFacts &facts, const Product &p)
 {
     const Layout &out = facts.out[0];
     const size_t rank = p.seen_out.rank();
-    FusedPostOps fused = fuse_post_ops(facts, {out.rank() - 1, rank, rank - 1});
-    auto attr = attributes();
-    attr.set_post_ops(fused.ops);
     Shape bias_dims(rank, 1);
     bias_dims.back() = p.seen_out.dims.back();
     const Desc bias = p.bias ? desc(Layout::dense(Type::f32, bias_dims)) : Desc();
     try {
-        const Made made = matmul(desc(p.seen_a), p.weights ? any(Type::f32, p.seen_b.dims) : desc(p.seen_b), bias,
-                                 desc(p.seen_out), attr);
+        const Channels columns{out.rank() - 1, rank, rank - 1};
+        auto [made, post_ops] = make_fused(facts, columns, [&](const dnnl::primitive_attr &attr) {
+            return matmul(desc(p.seen_a), p.weights ? any(Type::f32, p.seen_b.dims) : desc(p.seen_b), bias,
+                          desc(p.seen_out), attr);
+        });
         std::vector<Argument> arguments{{DNNL_ARG_SRC, desc(p.seen_a), Argument::From::in, 0}};
         std::vector<Reads> in{{0, p.stored_a}};
         if (p.weights) {
@@ -46,7 +46,7 @@ Attempt multiply(const NodeFacts &facts, const Product &p)
         }
         if (p.bias)
             arguments.push_back({DNNL_ARG_BIAS, bias, Argument::From::constant, 0, p.bias});
-        return choose(made, std::move(arguments), std::move(in), out, p.seen_out, std::move(fused));
+        return choose(made, std::move(arguments), std::move(in), out, p.seen_out, std::move(post_ops));
     } catch (const dnnl::error &error) {
         return std::string("oneDNN refuses it: ") + error.what();
     }
@@ -99,14 +99,19 @@ Attempt attempt_matmul(const NodeFacts &facts)
     if (!all_f32(facts))
         return "not all f32";
     const Layout &a = facts.in[0].layout, &b = facts.in[1].layout;
-    if (a.rank() == 0 || b.rank() < 2)
+    if (a.rank() == 0 || b.rank() == 0 || facts.out[0].rank() == 0)
         return "an operand is no matrix";
+    if (facts.constant(1) && b.rank() == 1) {
+        Product product = flat(a, {Type::f32, {b.dims[0], 1}, {1, 1}}, 1);
+        product.weights = *facts.constant(1);
+        return multiply(facts, product);
+    }
     if (facts.constant(1) && b.rank() == 2) {
         Product product = flat(a, b, b.dims[1]);
         product.weights = *facts.constant(1);
         return multiply(facts, product);
     }
-    if (a.rank() < 2)
+    if (a.rank() < 2 || b.rank() < 2)
         return "an operand is no matrix";
     const size_t rank = facts.out[0].rank();
     Product product{{}, {}, facts.out[0], readable(a), readable(b), {}, {}};

@@ -60,11 +60,13 @@ bool append_binary(FusedPostOps &fused, const PostOp &post, const NodeFacts &fac
 
 } // namespace
 
-FusedPostOps fuse_post_ops(const NodeFacts &facts, Channels channels)
+FusedPostOps fuse_post_ops(const NodeFacts &facts, Channels channels, size_t limit)
 {
     FusedPostOps fused;
     size_t operand = facts.node.inputs.size();
     for (const PostOp &post : facts.node.post_ops) {
+        if (fused.count == limit)
+            break;
         const bool fits = post.kind == PostOp::Kind::unary ? append_unary(fused.ops, post)
                                                            : append_binary(fused, post, facts, operand, channels);
         if (!fits)
@@ -73,6 +75,21 @@ FusedPostOps fuse_post_ops(const NodeFacts &facts, Channels channels)
         fused.count++;
     }
     return fused;
+}
+
+Fused make_fused(const NodeFacts &facts, Channels channels,
+                 const std::function<Made(const dnnl::primitive_attr &)> &make)
+{
+    size_t limit = facts.node.post_ops.size();
+    while (true) {
+        Fused fused{{}, fuse_post_ops(facts, channels, limit)};
+        auto attr = attributes();
+        attr.set_post_ops(fused.post_ops.ops);
+        fused.made = make(attr);
+        if (!is_slow(fused.made) || fused.post_ops.count == 0)
+            return fused;
+        limit = fused.post_ops.count - 1;
+    }
 }
 
 Choice choose(const Made &made, std::vector<PrimitiveKernel::Argument> arguments, std::vector<Reads> in,

@@ -1,6 +1,8 @@
 #pragma once
 #include "devices/cpu/onednn.h"
 
+#include <functional>
+
 namespace leat::cpu::onednn {
 
 /// Post-ops of a node as far as oneDNN runs them inside a primitive without leaving its fast paths: unary ones it
@@ -18,7 +20,17 @@ struct Channels {
     size_t axis, rank, primitive_axis;
 };
 
-FusedPostOps fuse_post_ops(const NodeFacts &, Channels);
+/// At most the first `limit`.
+FusedPostOps fuse_post_ops(const NodeFacts &, Channels, size_t limit);
+
+struct Fused {
+    Made made;
+    FusedPostOps post_ops;
+};
+
+/// The primitive that `make` gives with as many of the post-ops as it can take without falling back to loops that are
+/// not optimised. Throws dnnl::error when there is none at all.
+Fused make_fused(const NodeFacts &, Channels, const std::function<Made(const dnnl::primitive_attr &)> &make);
 
 /// Kernel of a primitive with the usual arguments, and the sum operand as what the output starts with. `in`: what the
 /// primitive reads at run time. `seen`: the output as the primitive sees it.

@@ -27,7 +27,8 @@ const ReduceRow reduce_rows[] = {
     {"ReduceSumSquare", Function::square, Function::add, vector_sum},
 };
 
-/// Reduces f32 of any layout: along rows where the reduced elements lie in one piece, else whole rows onto each other.
+/// Reduces f32 of any layout: along rows where many reduced elements lie in one piece, else whole rows onto each
+/// other.
 class Reduce final : public Kernel {
   public:
     /// `out`: with the axes that are reduced, of size 1 or with stride 0.
@@ -47,7 +48,9 @@ class Reduce final : public Kernel {
         kept_.simplify(0);
         inside_.simplify(0);
         count_ = inside_.count();
-        along_ = inside_.strides[0].back() == 1 || !(kept_.strides[0].back() == 1 && kept_.strides[1].back() == 1);
+        const bool side_by_side = kept_.strides[1].back() == 1 && kept_.sizes.back() > 1;
+        const bool short_rows = inside_.depth() == 1 && count_ < 16 && kept_.sizes.back() >= 16;
+        along_ = !side_by_side || (kept_.strides[0].back() != 1 && !short_rows);
     }
 
     void run(const Launch &launch) const override
@@ -106,11 +109,16 @@ class Reduce final : public Kernel {
     void reduce_across(const float *in, float *out, std::vector<float> &row) const
     {
         const Apply before = vector_function(row_.before), join = vector_function(row_.join);
-        const int64_t length = kept_.sizes.back();
+        const int64_t length = kept_.sizes.back(), stride = kept_.strides[0].back();
         std::array<int64_t, 1> at{};
         for (int64_t turn = 0; turn < count_; turn++) {
             inside_.offsets(turn, inside_.depth(), at);
             const float *from = in + at[0];
+            if (stride != 1) {
+                for (int64_t i = 0; i < length; i++)
+                    row[static_cast<size_t>(i)] = from[i * stride];
+                from = row.data();
+            }
             if (row_.before != Function::copy) {
                 before(row.data(), from, nullptr, false, length, 0, 0);
                 from = row.data();
