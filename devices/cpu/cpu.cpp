@@ -170,6 +170,9 @@ class Cpu final : public Device {
     }
     std::unique_ptr<CompiledModel> compile(Graph graph, const Options &options) override
     {
+        infer_shapes(graph);
+        graph.tidy();
+        graph.verify();
         const std::vector<std::string> precision = compute_in_f32(graph);
         optimise(graph, options);
         return std::make_unique<CpuModel>(lanes_, std::make_shared<const Graph>(std::move(graph)), options, precision);
