@@ -61,7 +61,8 @@ def class_hits(truth, found, threshold):
 def measure(truth, found, classes):
     """AP per class and threshold, [classes, 10]; NaN where the ground truth has no such object.
 
-    truth: list of (frame, label_id, box); found: list of (frame, label_id, box, confidence); frame: any key; box in pixels.
+    truth: list of (frame, label_id, box); found: list of (frame, label_id, box, confidence).
+    frame: any key; box: (x1, y1, x2, y2) in pixels.
     """
     table = np.full((classes, len(THRESHOLDS)), np.nan)
     for label_id in range(classes):

@@ -87,7 +87,7 @@ def jitter(rng, colour, amount=0.06):
 
 
 class Camera:
-    """A pinhole camera at (0, 0, height), turned by `yaw` from the y axis; the horizon lies at row `horizon` (of HEIGHT)."""
+    """A pinhole camera at (0, 0, height), turned by `yaw` from the y axis; `horizon` is the horizon's row in the frame."""
 
     def __init__(self, height, yaw, horizon, field_of_view):
         self.height = height
@@ -380,7 +380,7 @@ def car(rng, light):
 
 
 def prism(x0, x1, width, z0, z1, slope=0.0):
-    """The six quads of a box from x0 to x1: rear, roof, front, floor, left, right; the front leans back by `slope` at its top."""
+    """A box from x0 to x1 whose upper front leans back by `slope`: five quads (rear, roof, screen, nose, floor), both sides."""
     h = width / 2
     side = np.array([[x0, h, z0], [x0, h, z1], [x1 - slope, h, z1], [x1, h, z0 + (z1 - z0) * 0.45], [x1, h, z0]])
     other = side * [1, -1, 1]
@@ -960,7 +960,7 @@ def hull(points):
 
 
 def smooth_noise(rng, size, octaves):
-    """A random texture [size, size] that tiles, mean 0 and standard deviation 1; one octave a halving of the wavelength."""
+    """A random texture [size, size] that tiles, mean 0, standard deviation 1; each octave halves the shortest wavelength."""
     f = np.fft.fftfreq(size)
     radius = np.hypot(f[:, None], f[None])
     radius[0, 0] = 1
@@ -999,7 +999,7 @@ class Screen:
         )
 
     def draw(self, primitives):
-        """Draws them in order; returns their bounds (x1, y1, x2, y2) in pixels of the frame, None if all is behind the camera."""
+        """Draws them in order; returns their bounds (x1, y1, x2, y2) in pixels of the frame, None if one is behind the camera."""
         xy, depth = self.camera.project(np.concatenate([p[1] for p in primitives]))
         if depth.min() < 0.5:
             return None
@@ -1558,7 +1558,7 @@ class Scene:
 
 
 def ground_truth(bounds, mask, taken):
-    """The box of an object cut to the frame, or None where too little is to be seen (MIN_WIDTH, MIN_HEIGHT, MIN_VISIBLE).
+    """The box of an object cut to the frame, or None where too little shows (MIN_WIDTH, MIN_HEIGHT, MIN_VISIBLE).
 
     mask: its silhouette in the frame; taken: what stands before it; both bool at MASK_SCALE.
     """
@@ -1634,7 +1634,7 @@ def clip(seed, seconds, video, truth, bitrate=330):
 
 
 def pool(first, scenes, path):
-    """Training frames: images uint8 [n, 192, 320, 3], boxes float32 [m, 6] as (image, label_id, x1, y1, x2, y2) in pixels of 320x192."""
+    """Training frames: images uint8 [n, 192, 320, 3], boxes float32 [m, 6] as (image, label_id, x1, y1, x2, y2)."""
     images, boxes = [], []
     for seed in range(first, first + scenes):
         scene = Scene(seed)

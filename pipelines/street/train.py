@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """Trains the street detector on rendered scenes, and exports it.
 
-    train.py train STEPS WEIGHTS.pt POOL.npz [POOL.npz ...]      from chance; pools as `render.py pool` writes them
-    train.py continue START.pt STEPS WEIGHTS.pt POOL.npz [...]   another round
+    train.py train LENGTH WEIGHTS.pt POOL.npz [POOL.npz ...]     from chance; LENGTH in batches (2000) or minutes (30m)
+    train.py continue START.pt LENGTH WEIGHTS.pt POOL.npz [...]  another round
     train.py export WEIGHTS.pt OUT.onnx
     train.py validate WEIGHTS.pt|MODEL.onnx POOL.npz [...]       mAP on pools that were not trained on
     train.py detect WEIGHTS.pt|MODEL.onnx CLIP.mp4 OUT.jsonl     detections in Leat's JSON lines, for evaluate.py
 
 The network is a small convolutional pyramid with strides 8, 16 and 32 and one anchor point a cell. Its input is
-[batch, 3, 192, 320] in RGB, 0..1; its output [batch, 4 + classes, cells]: centre x, centre y, width, height in input pixels,
-then the score of each class.
+[batch, 3, 192, 320] in RGB, 0..1; its output [batch, 4 + classes, cells]: centre x, centre y, width, height in input
+pixels, then the score of each class.
 """
 import copy
 import json
@@ -29,7 +29,7 @@ from render import HEIGHT as CLIP_HEIGHT
 from render import WIDTH as CLIP_WIDTH
 
 WIDTH, HEIGHT, STRIDES = 320, 192, (8, 16, 32)
-BATCH, LEARNING_RATE, WEIGHT_DECAY, WARM_UP = 16, 2e-3, 2e-2, 200
+BATCH, LEARNING_RATE, WEIGHT_DECAY, WARM_UP = 8, 1.5e-3, 2e-2, 200
 BOX_WEIGHT, CLASS_WEIGHT = 5.0, 1.0
 # Task-aligned assignment (TOOD, Feng et al. 2021): alignment = score^ALPHA * IoU^BETA, the best TOP points a box.
 ALPHA, BETA, TOP = 0.5, 6.0, 10
@@ -209,7 +209,7 @@ BASIS = cosine_basis()
 
 
 def coarsen(images, step):
-    """What a video codec does: coefficients of 8x8 blocks rounded to multiples of `step` [batch], high frequencies coarser."""
+    """What a video codec does: 8x8 blocks' coefficients rounded to multiples of `step` [batch], the higher the coarser."""
     n = images.shape[0]
     blocks = images.view(n, 3, HEIGHT // 8, 8, WIDTH // 8, 8).transpose(3, 4)
     coefficients = BASIS @ blocks @ BASIS.T
@@ -274,7 +274,7 @@ def recolour(images, rng):
 
 
 class Pools:
-    """Rendered frames, uint8 [n, HEIGHT, WIDTH, 3], with boxes a frame, float32 [m, 5] as (label_id, x1, y1, x2, y2)."""
+    """Rendered frames, uint8 [n, HEIGHT, WIDTH, 3]; boxes of each, float32 [m, 5] as (label_id, x1, y1, x2, y2)."""
 
     def __init__(self, paths):
         pools = [np.load(path) for path in paths]
@@ -285,7 +285,7 @@ class Pools:
             self.boxes += [table[table[:, 0] == k, 1:] for k in range(len(p["images"]))]
 
     def batch(self, indices, rng):
-        """Augmented images [b, 3, HEIGHT, WIDTH] with boxes as corners [b, m, 4], labels [b, m] and which of them are real [b, m]."""
+        """Augmented images [b, 3, HEIGHT, WIDTH], boxes as corners [b, m, 4], labels [b, m], which are real [b, m]."""
         images, boxes = [], []
         for index in indices:
             image, b = torch.from_numpy(self.images[index]).permute(2, 0, 1).float() / 255, self.boxes[index].copy()
@@ -310,23 +310,23 @@ class Pools:
 
 
 class Batches(torch.utils.data.IterableDataset):
-    """That many augmented batches, frames in a new random order each round."""
+    """Augmented batches without end, the frames in a new random order each time through."""
 
-    def __init__(self, pools, count, seed):
+    def __init__(self, pools, seed):
         super().__init__()
-        self.pools, self.count, self.seed = pools, count, seed
+        self.pools, self.seed = pools, seed
 
     def __iter__(self):
         torch.set_num_threads(1)
         rng, order = np.random.default_rng(self.seed), []
-        for _ in range(self.count):
+        while True:
             if len(order) < BATCH:
                 order = rng.permutation(len(self.pools.images)).tolist()
             yield self.pools.batch([order.pop() for _ in range(BATCH)], rng)
 
 
 def suppress(output, threshold=0.02, iou=0.6, limit=100):
-    """Greedy suppression within each class of one image's output [4 + classes, cells]: boxes [k, 4] as corners, scores, labels."""
+    """Greedy suppression within each class of one output [4 + classes, cells]: boxes [k, 4] as corners, scores, labels."""
     scores, labels = output[4:].max(0)
     keep = scores > threshold
     scores, labels, boxes = scores[keep].numpy(), labels[keep].numpy(), corners(output[:4].T[keep]).numpy()
@@ -351,13 +351,18 @@ def validate(model, pools, step=1):
     return evaluate.measure(truth, found, len(LABELS))
 
 
-def train(steps, path, pools, start=None):
-    """One round of that many batches under a falling learning rate, from the weights `start` or from chance.
+def train(length, path, pools, start=None):
+    """One round under a falling learning rate, from the weights `start` or from chance.
+
+    length: batches ("2000") or minutes ("30m").
 
     Writes the averaged weights at the end and every 250 batches.
     """
-    torch.manual_seed(steps)
-    batches = torch.utils.data.DataLoader(Batches(Pools(pools), steps, seed=steps), batch_size=None, num_workers=1)
+    timed = length.endswith("m")
+    whole = float(length.rstrip("m"))
+    seed = int(whole)
+    torch.manual_seed(seed)
+    batches = torch.utils.data.DataLoader(Batches(Pools(pools), seed), batch_size=None, num_workers=1)
     model = load(start) if start else Detector()
     model = model.to(memory_format=torch.channels_last)
     average = copy.deepcopy(model)
@@ -368,9 +373,8 @@ def train(steps, path, pools, start=None):
     )
     began, log = time.time(), []
     for step, batch in enumerate(batches):
-        rate = (
-            LEARNING_RATE * min(1, (step + 1) / WARM_UP) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
-        )
+        done = min(1, (time.time() - began) / 60 / whole if timed else (step + 1) / whole)
+        rate = LEARNING_RATE * min(1, (step + 1) / WARM_UP) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
         for group in optimizer.param_groups:
             group["lr"] = rate
         model.train()
@@ -385,12 +389,12 @@ def train(steps, path, pools, start=None):
         log.append((by_class.item(), by_box.item()))
         if (step + 1) % 50 == 0:
             means = np.mean(log[-50:], 0)
-            print(
-                f"step {step + 1}/{steps}: class {means[0]:.3f}, box {means[1]:.3f}, {(time.time() - began) / (step + 1):.2f} s a step",
-                flush=True,
-            )
-        if (step + 1) % 250 == 0 or step + 1 == steps:
+            print(f"step {step + 1}, {done:.0%}: class {means[0]:.3f}, box {means[1]:.3f}", flush=True)
+        if (step + 1) % 250 == 0 or done >= 1:
             torch.save(average.state_dict(), path)
+        if done >= 1:
+            print(f"{step + 1} batches in {(time.time() - began) / 60:.1f} minutes")
+            return
 
 
 def load(path):
@@ -500,9 +504,9 @@ def main():
     torch.set_num_threads(1)
     command, *arguments = sys.argv[1:] or [""]
     if command == "train" and len(arguments) > 2:
-        train(int(arguments[0]), arguments[1], arguments[2:])
+        train(arguments[0], arguments[1], arguments[2:])
     elif command == "continue" and len(arguments) > 3:
-        train(int(arguments[1]), arguments[2], arguments[3:], arguments[0])
+        train(arguments[1], arguments[2], arguments[3:], arguments[0])
     elif command == "export" and len(arguments) == 2:
         export(*arguments)
     elif command == "validate" and len(arguments) > 1:
