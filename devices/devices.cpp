@@ -1,5 +1,7 @@
 #include "devices.h"
 
+#include "hardware.h"
+
 #include <map>
 #include <mutex>
 
@@ -24,6 +26,19 @@ constexpr Row rows[] = {
     {"FAKE", make_fake},
 };
 
+/// What follows the error for a GPU: that OpenCL sees something, or why it does not, is the reader's next question.
+std::string about_gpu(const std::string &name)
+{
+    if (name != "GPU")
+        return {};
+    const AcceleratorInterface opencl = opencl_platforms();
+    if (opencl.accelerators.empty())
+        return "; OpenCL shows no devices: " + opencl.absent;
+    const size_t count = opencl.accelerators.size();
+    return "; OpenCL sees " + std::to_string(count) + (count == 1 ? " device" : " devices") +
+           ", but this version has no kernels for " + (count == 1 ? "it" : "them");
+}
+
 std::shared_ptr<Device> make(const std::string &description)
 {
     const size_t open = description.find('(');
@@ -40,7 +55,7 @@ std::shared_ptr<Device> make(const std::string &description)
             return in_context("device \"" + description + "\"", [&] { return row.make(arguments); });
         known += (known.empty() ? "" : ", ") + std::string(row.name);
     }
-    throw Error("there is no device \"" + description + "\"; the devices are " + known);
+    throw Error("there is no device \"" + description + "\"; the devices are " + known + about_gpu(name));
 }
 
 } // namespace

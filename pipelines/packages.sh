@@ -10,6 +10,7 @@ build_packages=(
   nlohmann-json3-dev libcli11-dev
   libcairo2-dev libpango1.0-dev
   libpaho-mqtt-dev librdkafka-dev
+  ocl-icd-opencl-dev libva-dev
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
   gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
   gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
@@ -17,6 +18,7 @@ build_packages=(
 test_packages=(
   libgtest-dev libgmock-dev libbenchmark-dev
   mosquitto mosquitto-clients
+  pocl-opencl-icd
   python3
 )
 

@@ -20,6 +20,7 @@ LIBRARIES = {
     "gst/": ["gst", "tools"],
     "glib": ["gst", "tools"],
     "CL/": ["devices/opencl"],
+    "va/": ["devices/va"],
     "dnnl": ["devices/cpu"],
     "oneapi/": ["devices/cpu"],
     "omp.h": ["devices/cpu"],

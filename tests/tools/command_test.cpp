@@ -70,6 +70,44 @@ TEST(Command, TellsItsVersionAndDevices)
         EXPECT_NE(("\n" + devices.out).find(std::string("\n") + name), std::string::npos) << devices.out;
 }
 
+/// Either accelerators with a reason each, or one sentence on why there are none.
+TEST(Command, DevicesTellsTheHardwareSeen)
+{
+    const Ran ran = leat_command({"devices", "--json"});
+    ASSERT_EQ(ran.status, 0) << ran.err;
+    EXPECT_EQ(ran.err, "");
+    const Json found = Json::parse(ran.out);
+    EXPECT_EQ(found.at("devices").size(), 3u);
+    const Json &interfaces = found.at("interfaces");
+    ASSERT_EQ(interfaces.size(), 2u);
+    EXPECT_EQ(interfaces[0].at("name"), "OpenCL");
+    EXPECT_EQ(interfaces[1].at("name"), "VA");
+    const std::string lines = leat_command({"devices"}).out;
+    for (const Json &interface : interfaces) {
+        const std::string absent = interface.at("absent");
+        EXPECT_EQ(interface.at("accelerators").empty(), !absent.empty()) << ran.out;
+        EXPECT_NE(lines.find(absent), std::string::npos) << lines;
+        for (const Json &accelerator : interface.at("accelerators")) {
+            EXPECT_NE(accelerator.at("name"), "");
+            EXPECT_NE(lines.find(accelerator.at("why_not").get<std::string>()), std::string::npos) << lines;
+        }
+    }
+}
+
+/// The ICD loader finds no drivers in an empty folder.
+TEST(Command, DevicesWithoutAnOpenClDriver)
+{
+    TemporaryFolder folder;
+    ASSERT_EQ(setenv("OCL_ICD_VENDORS", (folder / "").string().c_str(), 1), 0);
+    const Ran ran = leat_command({"devices", "--json"});
+    unsetenv("OCL_ICD_VENDORS");
+    ASSERT_EQ(ran.status, 0) << ran.err;
+    EXPECT_EQ(ran.err, "");
+    const Json opencl = Json::parse(ran.out).at("interfaces")[0];
+    EXPECT_TRUE(opencl.at("accelerators").empty()) << ran.out;
+    EXPECT_NE(opencl.at("absent"), "");
+}
+
 TEST(Command, WrongUsageHasStatusTwo)
 {
     TemporaryFolder folder;
