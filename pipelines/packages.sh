@@ -18,6 +18,7 @@ build_packages=(
 test_packages=(
   libgtest-dev libgmock-dev libbenchmark-dev
   mosquitto mosquitto-clients
+  python3-numpy
   pocl-opencl-icd
   python3
 )
