@@ -271,16 +271,14 @@ class Lowering {
         report.device = "CPU";
         if (is_loose(node))
             lower_loose(node, report);
-        else if (!without_elements(node))
+        else if (!without_elements(node, report))
             lower_by_table(node, report);
-        else
-            report.kernel = "none", report.reason = "its outputs have no elements";
         for (ValueId id : Graph::reads(node))
             readers_[id]--;
     }
 
-    /// Outputs without elements need memory places, but no work.
-    bool without_elements(const Node &node)
+    /// Outputs without elements need places in memory, but no work.
+    bool without_elements(const Node &node, NodeReport &report)
     {
         for (ValueId id : node.outputs)
             if (id != no_value && count_of(*graph_.values[id].shape) != 0)
@@ -288,6 +286,8 @@ class Lowering {
         for (ValueId id : node.outputs)
             if (id != no_value)
                 add_version(id, {add_arena(0), 0}, Layout::dense(graph_.values[id].type, *graph_.values[id].shape));
+        report.kernel = "none";
+        report.reason = "its outputs have no elements";
         return true;
     }
 
@@ -305,7 +305,9 @@ class Lowering {
                     rest = attempt_post_ops(facts, choice->out.at(0), choice->post_ops);
                 if (auto *after = std::get_if<Choice>(&rest)) {
                     report.kernel = std::string(row.name) + (choice->detail.empty() ? "" : " " + choice->detail);
-                    report.reason = reasons.empty() ? "first in the table that fits" : reasons;
+                    report.reason = !reasons.empty()  ? reasons
+                                    : row.ops.empty() ? "there is no other kernel for this op"
+                                                      : "the first in the table fits";
                     apply(node, *choice);
                     if (after->kernel)
                         apply_after(node, *after);
@@ -328,9 +330,10 @@ class Lowering {
             step.in.push_back(version(ids[reads.operand], reads.layout));
         for (size_t i = 0; i < node.outputs.size(); i++) {
             const bool first_in_place = i == 0 && choice.in_place;
+            const bool present = node.outputs[i] != no_value;
             step.out.push_back(first_in_place ? place_over(node, choice, step.in)
-                                              : Place{add_arena(choice.out[i].bytes()), 0});
-            if (node.outputs[i] != no_value)
+                                              : Place{add_arena(present ? choice.out[i].bytes() : 0), 0});
+            if (present)
                 add_version(node.outputs[i], step.out.back(), choice.out[i]);
         }
         step.kernel = std::move(choice.kernel);
@@ -447,7 +450,7 @@ std::shared_ptr<const Plan> Plan::make(std::shared_ptr<const Graph> graph, Weigh
     plan->profiling_ = profiling;
     Lowering(*plan, weights, threads).run();
     plan->states_.resize(static_cast<size_t>(lanes));
-    plan->measured_ = std::vector<Measured>(plan->reports_.size());
+    plan->measured_ = std::vector<Measured>(std::max<size_t>(plan->reports_.size(), 1));
     return plan;
 }
 

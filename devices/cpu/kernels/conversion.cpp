@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 namespace leat::cpu {
 namespace {
@@ -31,12 +32,14 @@ template <class To, class From> void convert(const std::byte *in, std::byte *out
         to[i] = converted<To>(from[i]);
 }
 
-/// Converts element by element, in whatever order they lie.
-class Cast final : public Kernel {
+/// Elements [first, last) of the input, made into those of the output.
+using Convert = std::function<void(const std::byte *in, std::byte *out, int64_t first, int64_t last)>;
+
+/// Works element by element, in whatever order they lie.
+class ElementByElement final : public Kernel {
   public:
-    using Convert = void (*)(const std::byte *, std::byte *, int64_t, int64_t);
-    Cast(Convert function, int64_t count, int threads)
-        : convert_(function), count_(count), threads_(count < 16384 ? 1 : threads)
+    ElementByElement(Convert function, int64_t count, int threads)
+        : convert_(std::move(function)), count_(count), threads_(count < 16384 ? 1 : threads)
     {
     }
     void run(const Launch &launch) const override
@@ -51,45 +54,16 @@ class Cast final : public Kernel {
     int threads_;
 };
 
-class Quantise final : public Kernel {
-  public:
-    Quantise(Quantisation quantisation, int64_t count, int threads)
-        : quantisation_(quantisation), count_(count), threads_(count < 16384 ? 1 : threads)
-    {
-    }
-    void run(const Launch &launch) const override
-    {
-        parallel_for(count_, threads_, [&](int64_t first, int64_t last) {
-            vector_quantise(reinterpret_cast<uint8_t *>(launch.out[0]) + first,
-                            reinterpret_cast<const float *>(launch.in[0]) + first, last - first, quantisation_);
-        });
-    }
-
-  private:
-    Quantisation quantisation_;
-    int64_t count_;
-    int threads_;
-};
-
-class Dequantise final : public Kernel {
-  public:
-    Dequantise(Quantisation quantisation, int64_t count, int threads)
-        : quantisation_(quantisation), count_(count), threads_(count < 16384 ? 1 : threads)
-    {
-    }
-    void run(const Launch &launch) const override
-    {
-        parallel_for(count_, threads_, [&](int64_t first, int64_t last) {
-            vector_dequantise(reinterpret_cast<float *>(launch.out[0]) + first,
-                              reinterpret_cast<const uint8_t *>(launch.in[0]) + first, last - first, quantisation_);
-        });
-    }
-
-  private:
-    Quantisation quantisation_;
-    int64_t count_;
-    int threads_;
-};
+/// The node's output from its first input, in the order in which that lies.
+Choice element_by_element(const NodeFacts &facts, Convert function)
+{
+    const Layout in = Layout::like(facts.in[0].layout, facts.type(0), facts.dims(0));
+    Choice choice;
+    choice.in = {{0, in}};
+    choice.out = {Layout::like(in, facts.out[0].type, in.dims)};
+    choice.kernel = std::make_unique<ElementByElement>(std::move(function), in.count(), facts.threads);
+    return choice;
+}
 
 /// Quantises the whole tensor with numbers of its own, known only when all of it was seen.
 class DynamicQuantise final : public Kernel {
@@ -132,12 +106,11 @@ Attempt attempt_quantise(const NodeFacts &facts)
     const auto quantisation = quantisation_of(facts, facts.out[0].type);
     if (facts.type(0) != Type::f32 || !quantisation)
         return not_plain;
-    const Layout in = Layout::like(facts.in[0].layout, Type::f32, facts.dims(0));
-    Choice choice;
-    choice.in = {{0, in}};
-    choice.out = {Layout::like(in, facts.out[0].type, in.dims)};
-    choice.kernel = std::make_unique<Quantise>(*quantisation, in.count(), facts.threads);
-    return choice;
+    return element_by_element(facts,
+                              [q = *quantisation](const std::byte *in, std::byte *out, int64_t first, int64_t last) {
+                                  vector_quantise(reinterpret_cast<uint8_t *>(out) + first,
+                                                  reinterpret_cast<const float *>(in) + first, last - first, q);
+                              });
 }
 
 Attempt attempt_dequantise(const NodeFacts &facts)
@@ -145,18 +118,19 @@ Attempt attempt_dequantise(const NodeFacts &facts)
     const auto quantisation = quantisation_of(facts, facts.type(0));
     if (facts.out[0].type != Type::f32 || !quantisation)
         return not_plain;
-    const Layout in = Layout::like(facts.in[0].layout, facts.type(0), facts.dims(0));
-    Choice choice;
-    choice.in = {{0, in}};
-    choice.out = {Layout::like(in, Type::f32, in.dims)};
-    choice.kernel = std::make_unique<Dequantise>(*quantisation, in.count(), facts.threads);
-    return choice;
+    return element_by_element(facts,
+                              [q = *quantisation](const std::byte *in, std::byte *out, int64_t first, int64_t last) {
+                                  vector_dequantise(reinterpret_cast<float *>(out) + first,
+                                                    reinterpret_cast<const uint8_t *>(in) + first, last - first, q);
+                              });
 }
 
 Attempt attempt_dynamic_quantise(const NodeFacts &facts)
 {
     if (facts.type(0) != Type::f32)
         return "not f32";
+    if (facts.out.size() != 3)
+        return "one of its outputs is absent";
     const Layout in = Layout::like(facts.in[0].layout, Type::f32, facts.dims(0));
     Choice choice;
     choice.in = {{0, in}};
@@ -167,16 +141,10 @@ Attempt attempt_dynamic_quantise(const NodeFacts &facts)
 
 Attempt attempt_cast(const NodeFacts &facts)
 {
-    const Type from = facts.type(0), to = facts.out[0].type;
-    const Layout in = Layout::like(facts.in[0].layout, from, facts.dims(0));
-    Choice choice;
-    choice.in = {{0, in}};
-    choice.out = {Layout::like(in, to, in.dims)};
-    const Cast::Convert function = visit_type(from, [&]<class From>() {
-        return visit_type(to, []<class To>() -> Cast::Convert { return convert<To, From>; });
-    });
-    choice.kernel = std::make_unique<Cast>(function, in.count(), facts.threads);
-    return choice;
+    return element_by_element(facts, visit_type(facts.type(0), [&]<class From>() {
+                                  return visit_type(facts.out[0].type,
+                                                    []<class To>() -> Convert { return convert<To, From>; });
+                              }));
 }
 
 } // namespace leat::cpu

@@ -210,6 +210,8 @@ Attempt attempt_concat(const NodeFacts &facts)
 
 Attempt attempt_reshape(const NodeFacts &facts)
 {
+    if (facts.out.size() != 1)
+        return "it has a second output";
     const Layout &in = facts.in[0].layout;
     const Layout dense = Layout::dense(in.type, in.dims);
     Choice choice;

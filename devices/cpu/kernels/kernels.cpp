@@ -37,6 +37,9 @@ constexpr auto cast_ops = names("Cast", "CastLike");
 constexpr auto quantise_ops = names("QuantizeLinear");
 constexpr auto dequantise_ops = names("DequantizeLinear");
 constexpr auto dynamic_quantise_ops = names("DynamicQuantizeLinear");
+constexpr auto layer_normalization_ops = names("LayerNormalization", "RMSNormalization");
+constexpr auto group_normalization_ops = names("GroupNormalization", "InstanceNormalization");
+constexpr auto arg_ops = names("ArgMax", "ArgMin");
 constexpr auto lstm_ops = names("LSTM");
 constexpr auto unary_ops =
     names("Abs", "Ceil", "Clip", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log",
@@ -74,6 +77,9 @@ const KernelRow table[] = {
     {"oneDNN", lrn_ops, attempt_lrn},
     {"oneDNN", matmul_ops, attempt_matmul},
     {"oneDNN", gemm_ops, attempt_gemm},
+    {"normalise", layer_normalization_ops, attempt_layer_normalization},
+    {"normalise", group_normalization_ops, attempt_group_normalization},
+    {"arg", arg_ops, attempt_arg},
     {"lstm", lstm_ops, attempt_lstm},
     {"elementwise", unary_ops, attempt_unary},
     {"elementwise", binary_ops, attempt_binary},

@@ -29,7 +29,7 @@ Attempt multiply(const NodeFacts &facts, const Product &p)
     Shape bias_dims(rank, 1);
     bias_dims.back() = p.seen_out.dims.back();
     const Desc bias = p.bias ? desc(Layout::dense(Type::f32, bias_dims)) : Desc();
-    try {
+    return or_refusal([&] {
         const Channels columns{out.rank() - 1, rank, rank - 1};
         auto [made, post_ops] = make_fused(facts, columns, [&](const dnnl::primitive_attr &attr) {
             return matmul(desc(p.seen_a), p.weights ? any(Type::f32, p.seen_b.dims) : desc(p.seen_b), bias,
@@ -47,9 +47,7 @@ Attempt multiply(const NodeFacts &facts, const Product &p)
         if (p.bias)
             arguments.push_back({DNNL_ARG_BIAS, bias, Argument::From::constant, 0, p.bias});
         return choose(made, std::move(arguments), std::move(in), out, p.seen_out, std::move(post_ops));
-    } catch (const dnnl::error &error) {
-        return std::string("oneDNN refuses it: ") + error.what();
-    }
+    });
 }
 
 /// The same elements with axes of size 1 in front.

@@ -24,12 +24,10 @@ Attempt pool(const NodeFacts &facts, Pooling kind, const Dims &kernel, const Win
 {
     const Layout in = Layout::channels_last(Type::f32, facts.dims(0));
     const Layout out = Layout::channels_last(Type::f32, facts.out[0].dims);
-    try {
+    return or_refusal([&] {
         const Made made = pooling(kind, desc(in), desc(out), kernel, window, attributes());
         return choose(made, {{DNNL_ARG_SRC, desc(in), Argument::From::in, 0}}, {{0, in}}, out, out, {});
-    } catch (const dnnl::error &error) {
-        return std::string("oneDNN refuses it: ") + error.what();
-    }
+    });
 }
 
 } // namespace
@@ -67,15 +65,15 @@ Attempt attempt_lrn(const NodeFacts &facts)
 {
     if (facts.type(0) != Type::f32 || facts.dims(0).size() != 4)
         return "not f32 with two spatial axes";
+    if (facts.attributes().integer("size", 1) % 2 == 0)
+        return "its window has no middle";
     const Layout layout = Layout::channels_last(Type::f32, facts.dims(0));
     const Attributes &a = facts.attributes();
-    try {
+    return or_refusal([&] {
         const Made made = lrn(desc(layout), desc(layout), a.integer("size", 1), a.number("alpha", 1e-4f),
                               a.number("beta", 0.75f), a.number("bias", 1), attributes());
         return choose(made, {{DNNL_ARG_SRC, desc(layout), Argument::From::in, 0}}, {{0, layout}}, layout, layout, {});
-    } catch (const dnnl::error &error) {
-        return std::string("oneDNN refuses it: ") + error.what();
-    }
+    });
 }
 
 } // namespace leat::cpu

@@ -23,6 +23,16 @@ struct Channels {
 /// At most the first `limit`.
 FusedPostOps fuse_post_ops(const NodeFacts &, Channels, size_t limit);
 
+/// What `attempt` gives, or why oneDNN refused it.
+template <class F> Attempt or_refusal(F attempt)
+{
+    try {
+        return attempt();
+    } catch (const dnnl::error &error) {
+        return std::string("oneDNN refuses it: ") + error.what();
+    }
+}
+
 struct Fused {
     Made made;
     FusedPostOps post_ops;

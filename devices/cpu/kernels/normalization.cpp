@@ -1,0 +1,137 @@
+#include "devices/cpu/kernel.h"
+#include "devices/cpu/team.h"
+#include "vector_functions.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace leat::cpu {
+namespace {
+
+/// Rows of neighbouring elements, each brought to mean 0 (unless `centred` is false) and variance 1. Then comes a
+/// factor and an offset: one for each element of the row, or one for each channel, of which a row has several.
+struct Normalisation {
+    int64_t rows = 1, length = 1;
+    bool centred = true;
+    float epsilon = 1e-5f;
+    int64_t channels = 0; ///< of all rows of a picture; 0: factor and offset are by element
+    int64_t channels_in_row = 1;
+    bool has_offset = true;
+};
+
+class Normalise final : public Kernel {
+  public:
+    Normalise(Normalisation n, int threads) : n_(n), threads_(n.rows * n.length < 16384 ? 1 : threads) {}
+
+    void run(const Launch &launch) const override
+    {
+        const auto *in = reinterpret_cast<const float *>(launch.in[0]);
+        const auto *factors = reinterpret_cast<const float *>(launch.in[1]);
+        const auto *offsets = n_.has_offset ? reinterpret_cast<const float *>(launch.in[2]) : nullptr;
+        auto *out = reinterpret_cast<float *>(launch.out[0]);
+        parallel_for(n_.rows, threads_, [&](int64_t first, int64_t last) {
+            std::vector<float> squares(static_cast<size_t>(n_.length));
+            for (int64_t row = first; row < last; row++) {
+                float *to = out + row * n_.length;
+                normalise(in + row * n_.length, to, squares);
+                if (n_.channels == 0)
+                    scale_elements(to, factors, offsets);
+                else
+                    scale_channels(to, row, factors, offsets);
+            }
+        });
+    }
+
+  private:
+    Normalisation n_;
+    int threads_;
+    Apply affine_ = vector_function(Function::affine), square_ = vector_function(Function::square),
+          mul_ = vector_function(Function::mul), add_ = vector_function(Function::add);
+
+    void normalise(const float *in, float *out, std::vector<float> &squares) const
+    {
+        const auto count = static_cast<float>(n_.length);
+        const float mean = n_.centred ? vector_sum(in, n_.length) / count : 0.f;
+        affine_(out, in, nullptr, false, n_.length, 1, -mean);
+        square_(squares.data(), out, nullptr, false, n_.length, 0, 0);
+        const float variance = vector_sum(squares.data(), n_.length) / count;
+        affine_(out, out, nullptr, false, n_.length, 1 / std::sqrt(variance + n_.epsilon), 0);
+    }
+
+    void scale_elements(float *out, const float *factors, const float *offsets) const
+    {
+        mul_(out, out, factors, false, n_.length, 0, 0);
+        if (offsets)
+            add_(out, out, offsets, false, n_.length, 0, 0);
+    }
+
+    void scale_channels(float *out, int64_t row, const float *factors, const float *offsets) const
+    {
+        const int64_t plane = n_.length / n_.channels_in_row;
+        for (int64_t i = 0; i < n_.channels_in_row; i++) {
+            const int64_t channel = (row * n_.channels_in_row + i) % n_.channels;
+            affine_(out + i * plane, out + i * plane, nullptr, false, plane, factors[channel], offsets[channel]);
+        }
+    }
+};
+
+bool all_f32(const NodeFacts &facts)
+{
+    return std::all_of(facts.in.begin(), facts.in.end(),
+                       [](const Operand &o) { return !o || o.layout.type == Type::f32; });
+}
+
+Choice normalising(const NodeFacts &facts, const Normalisation &n)
+{
+    Choice choice;
+    for (size_t i = 0; i < facts.node.inputs.size(); i++)
+        if (facts.has(i))
+            choice.in.push_back({i, Layout::dense(Type::f32, facts.dims(i))});
+    choice.out = facts.out;
+    choice.kernel = std::make_unique<Normalise>(n, facts.threads);
+    return choice;
+}
+
+} // namespace
+
+Attempt attempt_layer_normalization(const NodeFacts &facts)
+{
+    if (!all_f32(facts))
+        return "not all f32";
+    for (size_t i = 1; i < facts.out.size(); i++)
+        if (facts.out[i].type != Type::undefined)
+            return "it also gives the mean or the deviation";
+    const Shape &dims = facts.dims(0);
+    const auto axis = static_cast<ptrdiff_t>(normal_axis(facts.attributes().integer("axis", -1), dims.size()));
+    Normalisation n;
+    n.rows = count_of(Shape(dims.begin(), dims.begin() + axis));
+    n.length = count_of(Shape(dims.begin() + axis, dims.end()));
+    n.centred = facts.node.op->name == "LayerNormalization";
+    n.epsilon = facts.attributes().number("epsilon", 1e-5f);
+    n.has_offset = facts.has(2);
+    for (size_t i = 1; i < facts.node.inputs.size(); i++)
+        if (facts.has(i) && facts.dims(i) != Shape(dims.begin() + axis, dims.end()))
+            return "its factors are not one for each element";
+    return normalising(facts, n);
+}
+
+Attempt attempt_group_normalization(const NodeFacts &facts)
+{
+    if (!all_f32(facts))
+        return "not all f32";
+    const Shape &dims = facts.dims(0);
+    if (dims.size() < 2 || facts.in[1].layout.count() != dims[1] || facts.in[2].layout.count() != dims[1])
+        return "its factors are not one for each channel";
+    const int64_t groups = facts.attributes().integer("num_groups", dims[1]);
+    if (groups < 1 || dims[1] % groups != 0)
+        return "num_groups does not divide its channels";
+    Normalisation n;
+    n.rows = dims[0] * groups;
+    n.length = facts.in[0].layout.count() / n.rows;
+    n.epsilon = facts.attributes().number("epsilon", 1e-5f);
+    n.channels = dims[1];
+    n.channels_in_row = dims[1] / groups;
+    return normalising(facts, n);
+}
+
+} // namespace leat::cpu
