@@ -28,6 +28,9 @@ Attribute widened(const std::string &name, const Attribute &attribute)
         widen(copy);
         return std::make_shared<const Graph>(std::move(copy));
     }
+    if (const auto *type = std::get_if<int64_t>(&attribute);
+        type && name == "type" && is_half(static_cast<Type>(*type)))
+        return static_cast<int64_t>(Type::f32); // ImageToTensor
     const bool names_type = name == "to" || name == "dtype" || name == "output_dtype";
     if (const auto *text = std::get_if<std::string>(&attribute); text && names_type)
         if (const auto type = type_from(*text); type && is_half(*type))
