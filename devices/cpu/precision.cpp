@@ -1,6 +1,7 @@
 #include "precision.h"
 
 #include "inference/ops.h"
+#include "preprocess/image_input.h"
 
 #include <algorithm>
 
@@ -51,6 +52,8 @@ void widen(Graph &graph)
         const Attributes before = node.attributes;
         for (const auto &[name, attribute] : before.all())
             node.attributes.set(name, widened(name, attribute));
+        if (node.op->name == "ImageToTensor" && is_half(image_spec_of(node).type))
+            node.attributes.set("type", int64_t(Type::f32));
     }
 }
 
