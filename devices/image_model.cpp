@@ -120,6 +120,8 @@ std::shared_ptr<const ImageModel> open(const std::shared_ptr<const Graph> &graph
         model->spec.order = *options.order;
     if (options.resize)
         model->spec.resize = *options.resize;
+    if (options.filter)
+        model->spec.filter = *options.filter;
     if (!options.mean.empty() || !options.scale.empty())
         normalise(model->spec, options.mean, options.scale);
     set_size(model->spec, port, options);

@@ -20,6 +20,7 @@ struct ImageModelOptions {
     std::optional<ColourOrder> order;
     std::vector<float> mean, scale; ///< 1 or 3 numbers: tensor = (pixel - mean) / scale, in the tensor's channel order
     std::optional<ResizeMode> resize;
+    std::optional<Filter> filter;
     int width = 0, height = 0; ///< of the input in pixels, for models that leave it open; 0: the row's customary size
     std::vector<std::string> labels; ///< instead of those in the file or customary for the family
 };

@@ -112,6 +112,16 @@ std::optional<ResizeMode> resize_of(ResizeChoice choice)
     return {};
 }
 
+std::optional<Filter> filter_of(FilterChoice choice)
+{
+    switch (choice) {
+    case FilterChoice::bilinear: return Filter::bilinear;
+    case FilterChoice::area: return Filter::area;
+    case FilterChoice::automatic: break;
+    }
+    return {};
+}
+
 ImageModelOptions model_options(const ModelSettings &settings)
 {
     ImageModelOptions options;
@@ -125,6 +135,7 @@ ImageModelOptions model_options(const ModelSettings &settings)
     options.mean = numbers(settings.mean);
     options.scale = numbers(settings.scale);
     options.resize = resize_of(settings.resize_mode);
+    options.filter = filter_of(settings.resize_filter);
     options.width = settings.input_width;
     options.height = settings.input_height;
     options.labels = labels_of(settings);
@@ -467,6 +478,12 @@ const GEnumValue resize_values[] = {
      "letterbox-corner"},
     {0, nullptr, nullptr},
 };
+const GEnumValue filter_values[] = {
+    {int(FilterChoice::automatic), "As the decoder's family of models expects it", "auto"},
+    {int(FilterChoice::bilinear), "From the pixels next to it", "bilinear"},
+    {int(FilterChoice::area), "The mean of all that it covers", "area"},
+    {0, nullptr, nullptr},
+};
 const GEnumValue region_values[] = {
     {int(InferenceRegion::full_frame), "The whole frame", "full-frame"},
     {int(InferenceRegion::roi_list), "Each region that an element upstream has found", "roi-list"},
@@ -509,6 +526,9 @@ std::vector<Property<M>> common_properties()
              before_start, check_scale),
         choice(&M::resize_mode, "resize-mode", "Resize mode", "How the frame or region fills the model's input",
                enumeration("LeatResizeMode", resize_values), M{}.resize_mode, before_start),
+        choice(&M::resize_filter, "resize-filter", "Resize filter",
+               "How a pixel of the model's input is made where the frame or region shrinks",
+               enumeration("LeatResizeFilter", filter_values), M{}.resize_filter, before_start),
         integer(&M::input_width, "input-width", "Input width",
                 "Width in pixels of what the model sees, for models that leave it open; 0: as customary for the family",
                 0, 65536, before_start),

@@ -13,6 +13,7 @@ namespace leat {
 
 enum class InputColor { automatic, rgb, bgr, gray };
 enum class ResizeChoice { automatic, stretch, letterbox, letterbox_corner };
+enum class FilterChoice { automatic, bilinear, area };
 enum class InferenceRegion { full_frame, roi_list };
 
 /// What a user sets on an element that runs a model.
@@ -22,6 +23,7 @@ struct ModelSettings {
     std::string mean, scale;
     InputColor input_color = InputColor::automatic;
     ResizeChoice resize_mode = ResizeChoice::automatic;
+    FilterChoice resize_filter = FilterChoice::automatic;
     int input_width = 0, input_height = 0;
     InferenceRegion inference_region = InferenceRegion::full_frame;
     PerformanceHint performance_hint = PerformanceHint::throughput;

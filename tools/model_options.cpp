@@ -18,6 +18,7 @@ const std::map<std::string, ColourOrder> orders{
 const std::map<std::string, ResizeMode> resize_modes{{"stretch", ResizeMode::stretch},
                                                      {"letterbox", ResizeMode::letterbox},
                                                      {"letterbox-corner", ResizeMode::letterbox_corner}};
+const std::map<std::string, Filter> filters{{"bilinear", Filter::bilinear}, {"area", Filter::area}};
 const std::map<std::string, Task> tasks{{"detect", Task::detect}, {"classify", Task::classify}};
 
 /// An option whose words stand for the values of an enum.
@@ -75,6 +76,9 @@ void add_picture_options(CLI::App &app, ModelOptions &options)
         ->allow_extra_args(false);
     add_choice<ResizeMode>(app, "--resize-mode", resize_modes, "How a picture fills the model's input",
                            [&image](ResizeMode mode) { image.resize = mode; });
+    add_choice<Filter>(app, "--resize-filter", filters,
+                       "How pixels are made where a picture shrinks: from the nearest, or from all they cover",
+                       [&image](Filter filter) { image.filter = filter; });
     app.add_option("--input-width", image.width, "Pixels, for models that leave their input's width open");
     app.add_option("--input-height", image.height, "Pixels, for models that leave their input's height open");
 }

@@ -51,6 +51,8 @@ void expect_same_preprocessing(const ImageSpec &spec, const json &stored)
         EXPECT_NEAR(spec.mul[c], number("scale"), 1e-5) << "channel " << c;
         EXPECT_NEAR(spec.add[c], -number("mean") * number("scale"), 1e-4) << "channel " << c;
     }
+    const bool area = stored["steps"][1].get<std::string>().find("INTER_AREA") != std::string::npos;
+    EXPECT_EQ(spec.filter, area ? Filter::area : Filter::bilinear);
     for (const std::string step : stored["steps"])
         if (const size_t pad = step.find("pad with "); pad != std::string::npos) {
             EXPECT_EQ(spec.pad, std::stof(step.substr(pad + 9)));

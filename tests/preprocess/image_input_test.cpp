@@ -83,6 +83,14 @@ TEST(ImageInput, RefusesWhatDoesNotFit)
               "input \"picture\" cannot take a picture of 1x48x64x3 (NHWC): its type is u8, not f32");
 }
 
+TEST(ImageInput, FilterIsBilinearUnlessSaid)
+{
+    Node node;
+    node.attributes.set("width", int64_t(4));
+    node.attributes.set("height", int64_t(3));
+    EXPECT_EQ(image_spec_of(node).filter, Filter::bilinear);
+}
+
 TEST(ImageInput, RefusesBrokenAttributes)
 {
     Graph graph = with_image_input(model(Type::f32, std::nullopt), "picture", unusual_spec());
@@ -91,6 +99,9 @@ TEST(ImageInput, RefusesBrokenAttributes)
     EXPECT_THROW(image_spec_of(node), Error);
     node = graph.nodes[0];
     node.attributes.set("order", int64_t(7));
+    EXPECT_THROW(image_spec_of(node), Error);
+    node = graph.nodes[0];
+    node.attributes.set("filter", int64_t(2));
     EXPECT_THROW(image_spec_of(node), Error);
     node = graph.nodes[0];
     node.attributes.set("mul", std::vector<float>{1});

@@ -109,6 +109,47 @@ TEST_P(ByHand, AreaIsTheMeanOfWhatAPixelCovers)
                   0.02f);
 }
 
+TEST_P(ByHand, AreaIsTheMeanOfTheBlock)
+{
+    ImageSpec spec = spec_of(2, 1, ColourOrder::gray);
+    spec.filter = Filter::area;
+    const Image gray = frame_from(PixelFormat::gray8, 6, 2, {{0, 60, 0, 0, 90, 30, 12, 0, 0, 255, 255, 30}});
+    expect_values(run(gray, spec), {12, 110}, 0.02f);
+    spec.width = 4; // one and a half samples each, of both rows
+    expect_values(
+        run(gray, spec),
+        {(6 + 30 / 2.0f) / 1.5f, (30 / 2.0f + 0) / 1.5f, (127.5f + 172.5f / 2) / 1.5f, (172.5f / 2 + 30) / 1.5f},
+        0.02f);
+    const Image bgr = frame_from(PixelFormat::bgr, 2, 1, {{1, 2, 3, 5, 8, 13}});
+    ImageSpec one = spec_of(1, 1);
+    one.filter = Filter::area;
+    expect_values(run(bgr, one), {8, 5, 3}, 0.02f);
+}
+
+TEST_P(ByHand, AreaAppliesToTheAxisThatShrinks)
+{
+    ImageSpec spec = spec_of(1, 4, ColourOrder::gray);
+    spec.filter = Filter::area;
+    const Image gray = frame_from(PixelFormat::gray8, 3, 2, {{0, 30, 60, 100, 110, 240}});
+    // Means 30 and 150, at the positions -0.25, 0.25, 0.75, 1.25.
+    expect_values(run(gray, spec), {30, 60, 120, 150}, 0.02f);
+}
+
+TEST_P(ByHand, AreaOfChromaIsItsOwn)
+{
+    // Two tensor pixels of four luma samples and two chroma samples each.
+    Image image = frame_from(PixelFormat::nv12, 8, 1,
+                             {{10, 20, 30, 40, 50, 60, 70, 80}, {100, 128, 140, 128, 160, 128, 128, 128}});
+    image.colour = colour_matrix(PixelFormat::nv12, ColourStandard::bt601, ColourRange::full);
+    ImageSpec spec = spec_of(2, 1, ColourOrder::bgr);
+    spec.filter = Filter::area;
+    const Tensor tensor = run(image, spec);
+    EXPECT_NEAR(tensor.data<float>()[0], 25 + 1.772f * (120 - 128), 0.03f);
+    EXPECT_NEAR(tensor.data<float>()[1], 65 + 1.772f * (144 - 128), 0.03f);
+    EXPECT_NEAR(tensor.data<float>()[4], 25, 0.03f);
+    EXPECT_NEAR(tensor.data<float>()[5], 65, 0.03f);
+}
+
 TEST_P(ByHand, PadsAroundTheLetterbox)
 {
     const Image gray = frame_from(PixelFormat::gray8, 4, 2, {{1, 2, 3, 4, 5, 6, 7, 8}});
@@ -263,6 +304,39 @@ TEST(Twins, Area)
                     image.to_frame.a = -image.to_frame.a;
                 }
                 expect_twins(image, spec);
+            }
+}
+
+TEST(Twins, AreaOfRegions)
+{
+    constexpr Region regions[] = {{12, 18, 41, 37},       {3.3f, 5.7f, 60.2f, 31.9f}, {-20, -9, 90, 50},
+                                  {78.9f, 59.9f, 30, 30}, {79, 0, 0.4f, 60},          {10, 10, 4, 50}};
+    for (PixelFormat format : all_formats)
+        for (const Region &region : regions)
+            for (ResizeMode resize : {ResizeMode::stretch, ResizeMode::letterbox}) {
+                ImageSpec spec = spec_of(13, 11, ColourOrder::rgb, resize);
+                spec.filter = Filter::area;
+                Image image = random_frame(format, 80, 60, 4);
+                image.region = region;
+                image.to_frame = fit(spec, region);
+                expect_twins(image, spec);
+            }
+}
+
+TEST(Twins, AreaIsBilinearWhereNothingShrinks)
+{
+    for (Function function : {by_reference, by_simd})
+        for (PixelFormat format : all_formats)
+            for (const Affine &matrix :
+                 {Affine{0.7f, 0, 0.2f, 0, 0.4f, 0.1f}, Affine{1, 0, 0, 0, 1, 0}, Affine{2.5f, 0.4f, 3, -0.2f, 3, 1}}) {
+                ImageSpec spec = spec_of(30, 20);
+                Image image = random_frame(format, 45, 37, 1);
+                image.to_frame = matrix;
+                const Tensor bilinear = function(image, spec);
+                spec.filter = Filter::area;
+                const Tensor area = function(image, spec);
+                for (size_t i = 0; i < area.count(); i++)
+                    ASSERT_EQ(bilinear.data<float>()[i], area.data<float>()[i]) << "element " << i;
             }
 }
 

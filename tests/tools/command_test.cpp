@@ -119,6 +119,7 @@ TEST(Command, WrongUsageHasStatusTwo)
         {"run", model, "--no-such-option"},
         {"run", model, "--threshold", "1.5"},
         {"run", model, "--resize-mode", "squeeze"},
+        {"run", model, "--resize-filter", "lanczos"},
         {"run", model, "picture.jpg", "-i", "x=y.npy"},
         {"inspect", model, "--json", "--graph"},
     };
@@ -378,9 +379,22 @@ TEST(Inspect, ShowsDecoderPreprocessingAndLabels)
     EXPECT_EQ(found.at("decoder"), "yolox");
     EXPECT_EQ(found.at("preprocessing").at("input_color"), "BGR");
     EXPECT_EQ(found.at("preprocessing").at("resize_mode"), "letterbox-corner");
+    EXPECT_EQ(found.at("preprocessing").at("filter"), "bilinear");
     EXPECT_EQ(found.at("preprocessing").at("width"), 416);
     EXPECT_EQ(found.at("labels").at(16), "dog");
     EXPECT_GT(found.at("devices")[0].at("nodes").size(), 50u);
+}
+
+TEST(Inspect, ShowsTheFilterThatWasAskedFor)
+{
+    SKIP_WITHOUT_SHARED_DATA();
+    const auto filter = [](const std::vector<std::string> &options) {
+        std::vector<std::string> arguments{"inspect", models() / "FastestDet.onnx", "--json"};
+        arguments.insert(arguments.end(), options.begin(), options.end());
+        return Json::parse(leat_command(arguments).out).at("preprocessing").at("filter").get<std::string>();
+    };
+    EXPECT_EQ(filter({}), "area");
+    EXPECT_EQ(filter({"--resize-filter", "bilinear"}), "bilinear");
 }
 
 } // namespace
