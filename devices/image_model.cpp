@@ -26,29 +26,12 @@ void normalise(ImageSpec &spec, const std::vector<float> &mean, const std::vecto
     }
 }
 
-/// The picture as it is: RGB, 0..255, stretched.
-ImageSpec plain_spec(const Port &port)
-{
-    if (port.shape.size() != 4)
-        throw Error("the input \"" + port.name + "\" has the shape " + to_string(port.shape) +
-                    ", a picture needs 4 dimensions");
-    ImageSpec spec;
-    const int64_t last = port.shape[3];
-    spec.layout = (last == 1 || last == 3) && port.shape[1] != 1 && port.shape[1] != 3 ? Layout::nhwc : Layout::nchw;
-    const size_t first = spec.layout == Layout::nhwc ? 1 : 2;
-    spec.order = port.shape[spec.layout == Layout::nhwc ? 3 : 1] == 1 ? ColourOrder::gray : ColourOrder::rgb;
-    spec.height = static_cast<int>(port.shape[first]);
-    spec.width = static_cast<int>(port.shape[first + 1]);
-    spec.type = port.type;
-    return spec;
-}
-
 struct Chosen {
     Choice choice;
     ImageSpec spec;
 };
 
-Chosen choose(const ModelFacts &facts, std::optional<Task> task, const std::string &name, const Port &port)
+Chosen choose(const ModelFacts &facts, std::optional<Task> task, const std::string &name)
 {
     Chosen chosen;
     if (task) {
@@ -68,7 +51,7 @@ Chosen choose(const ModelFacts &facts, std::optional<Task> task, const std::stri
     if (!name.empty())
         choose_decoder(facts, Task::detect, name);
     chosen.choice.reason = "no decoder row fits: the picture goes in as it is (RGB, 0..255, stretched)";
-    chosen.spec = plain_spec(port);
+    chosen.spec = plain_preprocessing(facts);
     return chosen;
 }
 
@@ -112,7 +95,7 @@ std::shared_ptr<const ImageModel> open(const std::shared_ptr<const Graph> &graph
     model->image_input = find_image_input(model->facts);
     Port &port = model->facts.inputs[model->image_input];
     port.image = true;
-    const Chosen chosen = choose(model->facts, task, options.decoder, port);
+    const Chosen chosen = choose(model->facts, task, options.decoder);
     model->decoder = chosen.choice.decoder;
     model->decoder_reason = chosen.choice.reason;
     model->spec = chosen.spec;

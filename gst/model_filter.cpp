@@ -10,7 +10,6 @@
 #include <charconv>
 #include <deque>
 #include <filesystem>
-#include <fstream>
 #include <set>
 
 namespace leat {
@@ -68,26 +67,13 @@ std::string check_scale(const std::string &text)
     return std::count(given.begin(), given.end(), 0.f) ? "property scale: pixels cannot be divided by 0" : "";
 }
 
-std::vector<std::string> lines_of(const std::string &path)
-{
-    std::ifstream file(path);
-    std::vector<std::string> lines;
-    std::string line;
-    while (std::getline(file, line))
-        lines.push_back(trimmed(line));
-    while (!lines.empty() && lines.back().empty())
-        lines.pop_back();
-    if (lines.empty())
-        throw Error("property labels-file: \"" + path +
-                    "\" cannot be read or is empty; want a text with one label a line");
-    return lines;
-}
-
 std::vector<std::string> labels_of(const ModelSettings &settings)
 {
     if (!settings.labels.empty() && !settings.labels_file.empty())
         throw Error("the properties labels and labels-file are both set; want one of them");
-    return settings.labels_file.empty() ? split_list(settings.labels) : lines_of(settings.labels_file);
+    if (settings.labels_file.empty())
+        return split_list(settings.labels);
+    return in_context("property labels-file", [&] { return read_labels(settings.labels_file); });
 }
 
 std::optional<ColourOrder> order_of(InputColor color)

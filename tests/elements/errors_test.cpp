@@ -67,7 +67,7 @@ TEST(Errors, AreSentencesWhenGoingToPaused)
          "the properties labels and labels-file are both set; want one of them"},
         {"leatdetect",
          {{"model", "%/detector.onnx"}, {"labels-file", "%/labels.txt"}},
-         "property labels-file: \"%/labels.txt\" cannot be read or is empty; want a text with one label a line"},
+         "property labels-file: labels file \"%/labels.txt\" cannot be read or is empty; want a text with one label a line"},
         {"leatdetect",
          {{"model", "%/detector.onnx"}, {"object-class", "cat"}},
          "property object-class chooses among regions, but inference-region is full-frame; set "
