@@ -4,7 +4,6 @@
 #include "devices/cpu/onednn.h"
 #include "devices/cpu/plan.h"
 #include "devices/cpu/precision.h"
-#include "devices/cpu/team.h"
 #include "inference/options.h"
 #include "inference/passes.h"
 #include "inference/ports.h"
@@ -116,7 +115,7 @@ class CpuModel final : public CompiledModel {
             if (!port.image)
                 shapes.push_back(port.shape);
         if (std::all_of(shapes.begin(), shapes.end(), is_static))
-            Team(resources_.threads).run([&] { plans_.get(shapes); });
+            plans_.get(shapes);
     }
 
     std::span<const Port> inputs() const override { return inputs_; }

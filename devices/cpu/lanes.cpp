@@ -49,15 +49,11 @@ void Lanes::add_lanes(int width)
 
 void Lanes::loop(Lane &lane)
 {
-    // Threads that the team starts inherit this mask, so it must have all the cores of the lane.
-    cpu_set_t mask;
-    CPU_ZERO(&mask);
-    for (int core = lane.first; core < lane.first + lane.width; core++)
-        CPU_SET(static_cast<size_t>(cpus_[static_cast<size_t>(core)]), &mask);
-    pthread_setaffinity_np(pthread_self(), sizeof mask, &mask); // refused in some containers: then the system places it
+    const auto cpus = std::span(cpus_).subspan(static_cast<size_t>(lane.first), static_cast<size_t>(lane.width));
+    bind_thread(cpus.first(1));
+    Team team(cpus);
     pthread_setname_np(pthread_self(), ("leat-cpu-" + std::to_string(lane.first)).c_str());
 
-    Team team(lane.width);
     LaneContext context{lane.number, {}};
     std::unique_lock lock(mutex_);
     while (true) {
@@ -68,13 +64,11 @@ void Lanes::loop(Lane &lane)
         Client &client = *lane.client;
         lock.unlock();
         job.started = std::chrono::steady_clock::now();
-        team.run([&] {
-            try {
-                client.run_(job, context);
-            } catch (...) {
-                job.error = std::current_exception();
-            }
-        });
+        try {
+            team.run([&] { with_one_thread([&] { client.run_(job, context); }); });
+        } catch (...) {
+            job.error = std::current_exception();
+        }
         complete(job);
         lock.lock();
         finish(lane, client);

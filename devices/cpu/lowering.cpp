@@ -1,4 +1,5 @@
 #include "plan.h"
+#include "team.h"
 
 #include "inference/plan.h"
 
@@ -23,6 +24,32 @@ std::string form_of(const Layout &layout)
     for (int64_t stride : layout.strides)
         form += ' ' + std::to_string(stride);
     return form;
+}
+
+/// Roughly what the node takes on one thread, in nanoseconds: 100 GFLOP/s, or 10 GB/s.
+double estimated_nanoseconds(const NodeFacts &facts)
+{
+    auto count = [&](size_t input) {
+        return facts.has(input) ? static_cast<double>(facts.in[input].layout.count()) : 0;
+    };
+    const std::string_view op = facts.node.op->name;
+    const double out = static_cast<double>(facts.out[0].count());
+    if (op == "Conv" && facts.has(1))
+        return 2 * out * count(1) / static_cast<double>(std::max<int64_t>(facts.dims(1)[0], 1)) / 100;
+    if (op == "ConvTranspose" && facts.has(1))
+        return 2 * count(0) * count(1) / static_cast<double>(std::max<int64_t>(facts.dims(1)[0], 1)) / 100;
+    if ((op == "MatMul" || op == "Gemm") && !facts.dims(0).empty())
+        return 2 * out * static_cast<double>(facts.dims(0).back()) / 100;
+    double bytes = out * 4;
+    for (const Operand &operand : facts.in)
+        bytes += operand ? static_cast<double>(operand.layout.count()) * 4 : 0;
+    return bytes / 10;
+}
+
+/// Waiting for a team costs some microseconds each time, and much more when somebody else wants the cores too.
+bool worth_threads(const NodeFacts &facts)
+{
+    return !facts.out.empty() && facts.out[0].type != Type::undefined && estimated_nanoseconds(facts) > 40e3;
 }
 
 bool row_lists(const KernelRow &row, std::string_view op)
@@ -293,7 +320,14 @@ class Lowering {
 
     void lower_by_table(const Node &node, NodeReport &report)
     {
-        const NodeFacts facts = facts_of(node);
+        NodeFacts facts = facts_of(node);
+        facts.threads = worth_threads(facts) ? threads_ : 1;
+        lower_by_table(facts, report);
+    }
+
+    void lower_by_table(const NodeFacts &facts, NodeReport &report)
+    {
+        const Node &node = facts.node;
         std::string reasons;
         for (const KernelRow &row : kernels()) {
             if (!row_lists(row, node.op->name))
@@ -448,7 +482,7 @@ std::shared_ptr<const Plan> Plan::make(std::shared_ptr<const Graph> graph, Weigh
     auto plan = std::make_shared<Plan>();
     plan->graph_ = std::move(graph);
     plan->profiling_ = profiling;
-    Lowering(*plan, weights, threads).run();
+    with_one_thread([&] { Lowering(*plan, weights, threads).run(); });
     plan->states_.resize(static_cast<size_t>(lanes));
     plan->measured_ = std::vector<Measured>(std::max<size_t>(plan->reports_.size(), 1));
     return plan;

@@ -266,9 +266,9 @@ void PrimitiveKernel::run(const Launch &launch) const
                             "oneDNN could not run a primitive");
 }
 
-bool is_slow(const Made &made)
+bool is_slow(const std::string &implementation)
 {
-    return made.implementation.starts_with("ref") || made.implementation.starts_with("simple");
+    return implementation.starts_with("ref") || implementation.starts_with("simple");
 }
 
 } // namespace leat::cpu::onednn

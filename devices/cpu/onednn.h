@@ -49,7 +49,7 @@ Made matmul(const Desc &src, const Desc &weights, const Desc &bias, const Desc &
 Made lrn(const Desc &src, const Desc &dst, int64_t size, float alpha, float beta, float k,
          const dnnl::primitive_attr &);
 /// True for oneDNN's loops without any optimisation.
-bool is_slow(const Made &);
+bool is_slow(const std::string &implementation);
 
 /// Attributes with the scratchpad in the caller's memory: the library's own is not safe when two lanes run one
 /// primitive.

@@ -1,69 +1,63 @@
 #include "team.h"
 
 #include <oneapi/dnnl/dnnl_config.h>
+#include <tbb/parallel_for.h>
+#include <tbb/task_arena.h>
+#include <tbb/task_scheduler_observer.h>
 
 #include <algorithm>
+#include <vector>
+
+#include <pthread.h>
+#include <sched.h>
 
 #if DNNL_CPU_THREADING_RUNTIME == DNNL_RUNTIME_OMP
 #include <omp.h>
-#else
-#include <tbb/parallel_for.h>
-#include <tbb/task_arena.h>
 #endif
 
 namespace leat::cpu {
 namespace {
 
-struct Part {
-    int64_t first, last;
-};
+/// Binds helpers while they are in the arena: TBB lends its threads to many arenas.
+class Binder final : public tbb::task_scheduler_observer {
+  public:
+    Binder(tbb::task_arena &arena, std::span<const int> cpus)
+        : tbb::task_scheduler_observer(arena), cpus_(cpus.begin(), cpus.end())
+    {
+        CPU_ZERO(&everywhere_);
+        sched_getaffinity(0, sizeof everywhere_, &everywhere_);
+        observe(true);
+    }
+    ~Binder() override { observe(false); }
 
-Part part_of(int64_t count, int64_t parts, int64_t index)
-{
-    return {count * index / parts, count * (index + 1) / parts};
-}
+    void on_scheduler_entry(bool is_worker) override
+    {
+        const auto slot = static_cast<size_t>(std::max(tbb::this_task_arena::current_thread_index(), 0));
+        if (is_worker)
+            bind_thread(std::span(cpus_).subspan(slot % cpus_.size(), 1));
+    }
+    void on_scheduler_exit(bool is_worker) override
+    {
+        if (is_worker)
+            pthread_setaffinity_np(pthread_self(), sizeof everywhere_, &everywhere_);
+    }
+
+  private:
+    const std::vector<int> cpus_;
+    cpu_set_t everywhere_;
+};
 
 } // namespace
 
-#if DNNL_CPU_THREADING_RUNTIME == DNNL_RUNTIME_OMP
-
 struct Team::State {
-    int threads;
-};
-
-Team::Team(int threads) : state_(new State{threads}) {}
-
-void Team::run(const std::function<void()> &body)
-{
-    // The number is a property of the calling thread, and part of oneDNN's choice of a kernel.
-    const int before = omp_get_max_threads();
-    omp_set_num_threads(state_->threads);
-    body();
-    omp_set_num_threads(before);
-}
-
-void parallel_for(int64_t count, int threads, const std::function<void(int64_t, int64_t)> &body)
-{
-    const int64_t parts = std::min<int64_t>(count, threads);
-    if (parts <= 1) {
-        if (count > 0)
-            body(0, count);
-        return;
-    }
-#pragma omp parallel for num_threads(static_cast <int>(parts)) schedule(static, 1)
-    for (int64_t i = 0; i < parts; i++) {
-        const Part part = part_of(count, parts, i);
-        body(part.first, part.last);
-    }
-}
-
-#else
-
-struct Team::State {
+    explicit State(std::span<const int> cpus) : arena(static_cast<int>(cpus.size())), binder(arena, cpus) {}
     tbb::task_arena arena;
+    Binder binder;
 };
 
-Team::Team(int threads) : state_(new State{tbb::task_arena(threads)}) {}
+Team::Team(std::span<const int> cpus) : state_(std::make_unique<State>(cpus)) {}
+
+Team::~Team() = default;
 
 void Team::run(const std::function<void()> &body)
 {
@@ -78,14 +72,41 @@ void parallel_for(int64_t count, int threads, const std::function<void(int64_t, 
             body(0, count);
         return;
     }
-    tbb::parallel_for(int64_t(0), parts, [&](int64_t i) {
-        const Part part = part_of(count, parts, i);
-        body(part.first, part.last);
-    });
+    tbb::parallel_for(
+        int64_t(0), parts, [&](int64_t i) { body(count * i / parts, count * (i + 1) / parts); },
+        tbb::simple_partitioner());
+}
+
+#if DNNL_CPU_THREADING_RUNTIME == DNNL_RUNTIME_OMP
+
+void with_one_thread(const std::function<void()> &body)
+{
+    const int before = omp_get_max_threads(); // of the calling thread
+    if (before == 1)
+        return body();
+    omp_set_num_threads(1);
+    body();
+    omp_set_num_threads(before);
+}
+
+#else
+
+void with_one_thread(const std::function<void()> &body)
+{
+    if (tbb::this_task_arena::max_concurrency() == 1)
+        return body();
+    tbb::task_arena(1).execute(body);
 }
 
 #endif
 
-Team::~Team() = default;
+void bind_thread(std::span<const int> cpus)
+{
+    cpu_set_t mask;
+    CPU_ZERO(&mask);
+    for (int cpu : cpus)
+        CPU_SET(static_cast<size_t>(cpu), &mask);
+    pthread_setaffinity_np(pthread_self(), sizeof mask, &mask); // refused in some containers: then the system places it
+}
 
 } // namespace leat::cpu

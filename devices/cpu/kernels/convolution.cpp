@@ -1,4 +1,5 @@
 #include "post_ops.h"
+#include "slices.h"
 #include "window.h"
 
 #include <algorithm>
@@ -11,48 +12,38 @@ using Argument = PrimitiveKernel::Argument;
 using MakePrimitive = Made (*)(const Desc &src, const Desc &weights, const Desc &bias, const Desc &dst, const Window &,
                                const dnnl::primitive_attr &);
 
-struct Layouts {
-    Layout in, out;
-};
-
-/// The convolution in those layouts. `weights`: as oneDNN numbers their axes, [groups,] out, in, spatial ….
-std::pair<Fused, Desc> make_in(const NodeFacts &facts, const Layouts &layouts, const Layout &weights,
-                               std::span<const WindowAxis> axes, MakePrimitive make)
+/// The convolution of a slice. `weights`: as oneDNN numbers their axes, [groups,] out, in, spatial ….
+Choice convolve(const NodeFacts &facts, const Slice &slice, const Layout &weights, MakePrimitive make)
 {
-    const Desc bias = facts.has(2) ? desc(Layout::dense(Type::f32, facts.dims(2))) : Desc();
-    Fused fused = make_fused(facts, {1, layouts.out.rank(), 1}, [&](const dnnl::primitive_attr &attr) {
-        return make(desc(layouts.in), any(Type::f32, weights.dims), bias, desc(layouts.out), window_of(axes), attr);
+    const Desc in = desc(slice.in), bias = facts.has(2) ? desc(Layout::dense(Type::f32, facts.dims(2))) : Desc();
+    auto [made, post_ops] = make_fused(facts, {1, slice.out.rank(), 1}, [&](const dnnl::primitive_attr &attr) {
+        return make(in, any(Type::f32, weights.dims), bias, desc(slice.out), window_of(slice.axes), attr);
     });
-    return {std::move(fused), bias};
+    std::vector<Argument> arguments{{DNNL_ARG_SRC, in, Argument::From::in, 0},
+                                    {DNNL_ARG_WEIGHTS, made.weights, Argument::From::constant, 0,
+                                     packed(facts.weights, *facts.constant(1), desc(weights), made.weights)}};
+    if (facts.has(2))
+        arguments.push_back({DNNL_ARG_BIAS, bias, Argument::From::constant, 0, *facts.constant(2)});
+    return choose(made, std::move(arguments), {{0, slice.in}}, slice.out, slice.out, std::move(post_ops));
 }
 
-Layouts channels_last(const NodeFacts &facts)
+Slice channels_last(const NodeFacts &facts, const std::vector<WindowAxis> &axes)
 {
-    return {Layout::channels_last(Type::f32, facts.dims(0)), Layout::channels_last(Type::f32, facts.out[0].dims)};
+    return {Layout::channels_last(Type::f32, facts.dims(0)), Layout::channels_last(Type::f32, facts.out[0].dims), axes};
 }
 
-/// Channels last where there is an optimised kernel for it, else dense.
-Attempt with_weights(const NodeFacts &facts, const Layout &weights, std::span<const WindowAxis> axes,
-                     MakePrimitive make)
+/// Channels last where there is an optimised kernel for it, else dense. `cut`: whether it may be done in slices.
+Attempt in_best_layout(const NodeFacts &facts, const Slice &whole, bool cut, const Layout &weights, MakePrimitive make)
 {
     return or_refusal([&] {
-        Layouts layouts = channels_last(facts);
-        auto [fused, bias] = make_in(facts, layouts, weights, axes, make);
-        if (is_slow(fused.made)) {
-            const Layouts dense{Layout::dense(Type::f32, facts.dims(0)), facts.out[0]};
-            auto [other, same] = make_in(facts, dense, weights, axes, make);
-            if (!is_slow(other.made)) {
-                fused = std::move(other);
-                layouts = dense;
-            }
-        }
-        std::vector<Argument> arguments{{DNNL_ARG_SRC, desc(layouts.in), Argument::From::in, 0},
-                                        {DNNL_ARG_WEIGHTS, fused.made.weights, Argument::From::constant, 0,
-                                         packed(facts.weights, *facts.constant(1), desc(weights), fused.made.weights)}};
-        if (facts.has(2))
-            arguments.push_back({DNNL_ARG_BIAS, bias, Argument::From::constant, 0, *facts.constant(2)});
-        return choose(fused.made, std::move(arguments), {{0, layouts.in}}, layouts.out, layouts.out,
-                      std::move(fused.post_ops));
+        auto solve = [&](const Slice &slice) { return convolve(facts, slice, weights, make); };
+        const std::vector<Slice> slices = cut ? cut_rows(whole, facts.threads) : std::vector{whole};
+        Choice choice = solve_slices(facts, whole, slices, solve);
+        if (is_slow(choice.detail))
+            if (Choice dense = solve({Layout::dense(Type::f32, facts.dims(0)), facts.out[0], whole.axes});
+                !is_slow(dense.detail))
+                return dense;
+        return choice;
     });
 }
 
@@ -70,7 +61,7 @@ Attempt attempt_convolution(const NodeFacts &facts)
         grouped.insert(grouped.end(), weights.dims.begin() + 1, weights.dims.end());
         weights = Layout::dense(Type::f32, grouped);
     }
-    return with_weights(facts, weights, axes, convolution);
+    return in_best_layout(facts, channels_last(facts, axes), true, weights, convolution);
 }
 
 Attempt attempt_transposed_convolution(const NodeFacts &facts)
@@ -89,7 +80,7 @@ Attempt attempt_transposed_convolution(const NodeFacts &facts)
         weights.dims.insert(weights.dims.begin(), groups);
         weights.strides.insert(weights.strides.begin(), weights.dims[2] * stored.strides[0]);
     }
-    return with_weights(facts, weights, axes, deconvolution);
+    return in_best_layout(facts, channels_last(facts, axes), false, weights, deconvolution);
 }
 
 } // namespace leat::cpu

@@ -1,4 +1,5 @@
 #include "post_ops.h"
+#include "slices.h"
 
 #include <algorithm>
 
@@ -22,31 +23,43 @@ bool all_f32(const NodeFacts &facts)
                        [](const Operand &o) { return !o || o.layout.type == Type::f32; });
 }
 
-Attempt multiply(const NodeFacts &facts, const Product &p)
+/// The product, or some of its rows: `slice` is what of seen_a and seen_out to use.
+Choice multiply(const NodeFacts &facts, const Product &p, const Slice &slice)
 {
-    const Layout &out = facts.out[0];
     const size_t rank = p.seen_out.rank();
     Shape bias_dims(rank, 1);
     bias_dims.back() = p.seen_out.dims.back();
-    const Desc bias = p.bias ? desc(Layout::dense(Type::f32, bias_dims)) : Desc();
+    const Desc a = desc(slice.in), bias = p.bias ? desc(Layout::dense(Type::f32, bias_dims)) : Desc();
+    const Channels columns{facts.out[0].rank() - 1, rank, rank - 1};
+    auto [made, post_ops] = make_fused(facts, columns, [&](const dnnl::primitive_attr &attr) {
+        return matmul(a, p.weights ? any(Type::f32, p.seen_b.dims) : desc(p.seen_b), bias, desc(slice.out), attr);
+    });
+    std::vector<Argument> arguments{{DNNL_ARG_SRC, a, Argument::From::in, 0}};
+    std::vector<Reads> in{{0, slice.in}};
+    if (p.weights) {
+        arguments.push_back({DNNL_ARG_WEIGHTS, made.weights, Argument::From::constant, 0,
+                             packed(facts.weights, p.weights, desc(p.seen_b), made.weights)});
+    } else {
+        arguments.push_back({DNNL_ARG_WEIGHTS, desc(p.seen_b), Argument::From::in, 1});
+        in.push_back({1, p.stored_b});
+    }
+    if (p.bias)
+        arguments.push_back({DNNL_ARG_BIAS, bias, Argument::From::constant, 0, p.bias});
+    return choose(made, std::move(arguments), std::move(in), slice.out, slice.out, std::move(post_ops));
+}
+
+Attempt multiply(const NodeFacts &facts, const Product &p)
+{
     return or_refusal([&] {
-        const Channels columns{out.rank() - 1, rank, rank - 1};
-        auto [made, post_ops] = make_fused(facts, columns, [&](const dnnl::primitive_attr &attr) {
-            return matmul(desc(p.seen_a), p.weights ? any(Type::f32, p.seen_b.dims) : desc(p.seen_b), bias,
-                          desc(p.seen_out), attr);
-        });
-        std::vector<Argument> arguments{{DNNL_ARG_SRC, desc(p.seen_a), Argument::From::in, 0}};
-        std::vector<Reads> in{{0, p.stored_a}};
-        if (p.weights) {
-            arguments.push_back({DNNL_ARG_WEIGHTS, made.weights, Argument::From::constant, 0,
-                                 packed(facts.weights, p.weights, desc(p.seen_b), made.weights)});
-        } else {
-            arguments.push_back({DNNL_ARG_WEIGHTS, desc(p.seen_b), Argument::From::in, 1});
-            in.push_back({1, p.stored_b});
-        }
-        if (p.bias)
-            arguments.push_back({DNNL_ARG_BIAS, bias, Argument::From::constant, 0, p.bias});
-        return choose(made, std::move(arguments), std::move(in), out, p.seen_out, std::move(post_ops));
+        const Slice whole{p.seen_a, p.seen_out, {}};
+        const bool flat = p.seen_out.rank() == 2;
+        Choice choice = solve_slices(facts, whole, flat ? cut_matrix(whole, facts.threads) : std::vector{whole},
+                                     [&](const Slice &slice) { return multiply(facts, p, slice); });
+        choice.in[0].layout = p.stored_a;
+        choice.out = {facts.out[0]};
+        if (choice.in_place)
+            choice.in[*choice.in_place].layout = facts.out[0];
+        return choice;
     });
 }
 

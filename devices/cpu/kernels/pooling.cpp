@@ -1,4 +1,5 @@
 #include "post_ops.h"
+#include "slices.h"
 #include "window.h"
 
 #include <algorithm>
@@ -20,14 +21,29 @@ std::string pooling_fault(const NodeFacts &facts)
     return "";
 }
 
-Attempt pool(const NodeFacts &facts, Pooling kind, const Dims &kernel, const Window &window)
+Slice channels_last(const NodeFacts &facts, std::vector<WindowAxis> axes)
 {
-    const Layout in = Layout::channels_last(Type::f32, facts.dims(0));
-    const Layout out = Layout::channels_last(Type::f32, facts.out[0].dims);
-    return or_refusal([&] {
-        const Made made = pooling(kind, desc(in), desc(out), kernel, window, attributes());
-        return choose(made, {{DNNL_ARG_SRC, desc(in), Argument::From::in, 0}}, {{0, in}}, out, out, {});
-    });
+    return {Layout::channels_last(Type::f32, facts.dims(0)), Layout::channels_last(Type::f32, facts.out[0].dims),
+            std::move(axes)};
+}
+
+Choice pool(Pooling kind, const Dims &kernel, const Slice &slice)
+{
+    const Made made = pooling(kind, desc(slice.in), desc(slice.out), kernel, window_of(slice.axes), attributes());
+    return choose(made, {{DNNL_ARG_SRC, desc(slice.in), Argument::From::in, 0}}, {{0, slice.in}}, slice.out, slice.out,
+                  {});
+}
+
+/// One window over each whole plane.
+std::vector<WindowAxis> global_windows(const Shape &dims)
+{
+    std::vector<WindowAxis> axes;
+    for (int64_t size : spatial(dims)) {
+        WindowAxis axis;
+        axis.input = axis.kernel = size;
+        axes.push_back(axis);
+    }
+    return axes;
 }
 
 } // namespace
@@ -39,26 +55,32 @@ Attempt attempt_pool(const NodeFacts &facts)
     const Attributes &attributes = facts.attributes();
     const Dims kernel = attributes.integers("kernel_shape");
     const auto axes = windows_of(attributes, facts.dims(0), kernel, attributes.integer("ceil_mode", 0) != 0);
-    const Window window = window_of(axes);
-    if (facts.node.op->name == "MaxPool")
-        return pool(facts, Pooling::max, kernel, window);
+    const bool max = facts.node.op->name == "MaxPool";
     const bool beyond = std::any_of(axes.begin(), axes.end(), [&](const WindowAxis &axis) {
         return (axis.output - 1) * axis.stride + axis.reach() > axis.input + axis.pad_begin + axis.pad_end;
     });
     const bool with_padding = attributes.integer("count_include_pad", 0) != 0;
-    if (with_padding && beyond)
+    if (!max && with_padding && beyond)
         return "a window ends beyond the padding, which does not count";
-    return pool(facts, with_padding ? Pooling::average_with_padding : Pooling::average_without_padding, kernel, window);
+    const Pooling kind = max            ? Pooling::max
+                         : with_padding ? Pooling::average_with_padding
+                                        : Pooling::average_without_padding;
+    return or_refusal([&] {
+        const Slice whole = channels_last(facts, axes);
+        return solve_slices(facts, whole, cut_rows(whole, facts.threads),
+                            [&](const Slice &slice) { return pool(kind, kernel, slice); });
+    });
 }
 
 Attempt attempt_global_pool(const NodeFacts &facts)
 {
     if (auto fault = pooling_fault(facts); !fault.empty())
         return fault;
-    const Dims kernel = spatial(facts.dims(0));
-    const Dims ones(kernel.size(), 1), zeros(kernel.size(), 0);
     const bool max = facts.node.op->name == "GlobalMaxPool";
-    return pool(facts, max ? Pooling::max : Pooling::average_without_padding, kernel, {ones, ones, zeros, zeros});
+    return or_refusal([&] {
+        return pool(max ? Pooling::max : Pooling::average_without_padding, spatial(facts.dims(0)),
+                    channels_last(facts, global_windows(facts.dims(0))));
+    });
 }
 
 Attempt attempt_lrn(const NodeFacts &facts)

@@ -86,7 +86,7 @@ Fused make_fused(const NodeFacts &facts, Channels channels,
         auto attr = attributes();
         attr.set_post_ops(fused.post_ops.ops);
         fused.made = make(attr);
-        if (!is_slow(fused.made) || fused.post_ops.count == 0)
+        if (!is_slow(fused.made.implementation) || fused.post_ops.count == 0)
             return fused;
         limit = fused.post_ops.count - 1;
     }

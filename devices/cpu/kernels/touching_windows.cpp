@@ -1,4 +1,5 @@
 #include "post_ops.h"
+#include "slices.h"
 #include "window.h"
 
 #include <algorithm>
@@ -65,6 +66,14 @@ struct Spreading {
     int64_t batch, ins, height, width; ///< of the input
     int64_t outs, rows, columns;       ///< channels of the output; size of the window
     int64_t wide() const { return rows * columns * outs; }
+    /// Windows of one pixel.
+    std::vector<WindowAxis> pixels() const
+    {
+        std::vector<WindowAxis> axes(2);
+        axes[0].input = axes[0].output = height;
+        axes[1].input = axes[1].output = width;
+        return axes;
+    }
     /// What the 1x1 convolution makes.
     Layout made() const { return Layout::channels_last(Type::f32, {batch, wide(), height, width}); }
 };
@@ -75,22 +84,21 @@ Spreading spreading_of(const NodeFacts &facts)
     return {in[0], in[1], in[2], in[3], weights[1], weights[2], weights[3]};
 }
 
-Choice pointwise(const NodeFacts &facts, const Spreading &s)
+Choice pointwise(const NodeFacts &facts, const Spreading &s, const Slice &slice)
 {
     // ONNX stores [in, out, row, column].
     const Tensor weights = facts.weights.get(*facts.constant(1), "by pixel", [&] {
         return reordered(*facts.constant(1),
                          {Type::f32, {s.rows, s.columns, s.outs, s.ins}, {s.columns, 1, s.rows * s.columns, s.wide()}});
     });
-    const Layout in = Layout::channels_last(Type::f32, facts.dims(0));
+    const Desc in = desc(slice.in);
     const Layout kernel = Layout::dense(Type::f32, {s.wide(), s.ins, 1, 1});
     const Desc bias = facts.has(2) ? desc(Layout::dense(Type::f32, {s.wide()})) : Desc();
     FusedPostOps fused = fuse_post_ops(facts, {1, 4, 1}, leading_unary(facts.node));
     auto attr = attributes();
     attr.set_post_ops(fused.ops);
-    const Made made = convolution(desc(in), any(Type::f32, kernel.dims), bias, desc(s.made()),
-                                  {{1, 1}, {1, 1}, {0, 0}, {0, 0}}, attr);
-    std::vector<Argument> arguments{{DNNL_ARG_SRC, desc(in), Argument::From::in, 0},
+    const Made made = convolution(in, any(Type::f32, kernel.dims), bias, desc(slice.out), window_of(slice.axes), attr);
+    std::vector<Argument> arguments{{DNNL_ARG_SRC, in, Argument::From::in, 0},
                                     {DNNL_ARG_WEIGHTS, made.weights, Argument::From::constant, 0,
                                      packed(facts.weights, weights, desc(kernel), made.weights)}};
     if (facts.has(2)) {
@@ -98,7 +106,7 @@ Choice pointwise(const NodeFacts &facts, const Spreading &s)
         arguments.push_back(
             {DNNL_ARG_BIAS, bias, Argument::From::constant, 0, reordered(*facts.constant(2), repeated)});
     }
-    return choose(made, std::move(arguments), {{0, in}}, s.made(), s.made(), std::move(fused));
+    return choose(made, std::move(arguments), {{0, slice.in}}, slice.out, slice.out, std::move(fused));
 }
 
 /// Copies the channels of the 1x1 convolution to their pixels. Axes: batch, row, row in the window, column, column in
@@ -129,7 +137,9 @@ Attempt attempt_touching_windows(const NodeFacts &facts)
         const Spreading spreading = spreading_of(facts);
         const Layout out = Layout::channels_last(Type::f32, facts.out[0].dims);
         const size_t own = (spreading.made().bytes() + 63) / 64 * 64;
-        Choice choice = pointwise(facts, spreading);
+        const Slice whole{Layout::channels_last(Type::f32, facts.dims(0)), spreading.made(), spreading.pixels()};
+        Choice choice = solve_slices(facts, whole, cut_rows(whole, facts.threads),
+                                     [&](const Slice &slice) { return pointwise(facts, spreading, slice); });
         choice.kernel =
             std::make_unique<Spread>(std::move(choice.kernel), make_spread(spreading, out, facts.threads), own);
         choice.scratch += own;

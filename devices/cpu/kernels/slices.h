@@ -1,0 +1,28 @@
+#pragma once
+#include "devices/cpu/kernel.h"
+#include "inference/ops/window.h"
+
+#include <functional>
+
+namespace leat::cpu {
+
+/// Part of a node's work that reads and writes memory of its own: some rows (axis 2) of one picture, channels last, or
+/// some rows of a matrix.
+struct Slice {
+    Layout in, out;
+    std::vector<WindowAxis> axes;          ///< of windows; empty for matrices
+    int64_t in_offset = 0, out_offset = 0; ///< elements
+};
+
+/// Cuts windows over pictures that lie channels last into as many slices as there are threads, or fewer; one when
+/// cutting is not worth it.
+std::vector<Slice> cut_rows(const Slice &whole, int threads);
+/// Cuts the rows of two matrices.
+std::vector<Slice> cut_matrix(const Slice &whole, int threads);
+
+/// What `solve` gives for the whole, or one choice whose kernel runs those for the slices side by side. Input 0 and the
+/// output are what is cut. All slices must take the same post-ops; else the whole is solved alone.
+Choice solve_slices(const NodeFacts &, const Slice &whole, std::span<const Slice>,
+                    const std::function<Choice(const Slice &)> &solve);
+
+} // namespace leat::cpu
