@@ -37,7 +37,7 @@ Attempt in_best_layout(const NodeFacts &facts, const Slice &whole, bool cut, con
 {
     return or_refusal([&] {
         auto solve = [&](const Slice &slice) { return convolve(facts, slice, weights, make); };
-        const std::vector<Slice> slices = cut ? cut_rows(whole, facts.threads) : std::vector{whole};
+        const std::vector<Slice> slices = cut ? cut_pictures(whole, facts.threads) : std::vector{whole};
         Choice choice = solve_slices(facts, whole, slices, solve);
         if (is_slow(choice.detail))
             if (Choice dense = solve({Layout::dense(Type::f32, facts.dims(0)), facts.out[0], whole.axes});

@@ -67,7 +67,7 @@ Attempt attempt_pool(const NodeFacts &facts)
                                         : Pooling::average_without_padding;
     return or_refusal([&] {
         const Slice whole = channels_last(facts, axes);
-        return solve_slices(facts, whole, cut_rows(whole, facts.threads),
+        return solve_slices(facts, whole, cut_pictures(whole, facts.threads),
                             [&](const Slice &slice) { return pool(kind, kernel, slice); });
     });
 }

@@ -64,12 +64,27 @@ Slice rows_of(const Slice &whole, int64_t batch, int64_t first, int64_t last)
     return slice;
 }
 
+/// Pictures [first, last).
+Slice pictures_of(const Slice &whole, int64_t first, int64_t last)
+{
+    Slice slice = whole;
+    slice.in.dims[0] = slice.out.dims[0] = last - first;
+    slice.in_offset = first * whole.in.strides[0];
+    slice.out_offset = first * whole.out.strides[0];
+    return slice;
+}
+
 } // namespace
 
-std::vector<Slice> cut_rows(const Slice &whole, int threads)
+std::vector<Slice> cut_pictures(const Slice &whole, int threads)
 {
     std::vector<Slice> slices;
     const int64_t batches = whole.out.dims[0], rows = whole.out.dims[2];
+    if (batches >= threads) {
+        for (int64_t part = 0; part < threads; part++)
+            slices.push_back(pictures_of(whole, batches * part / threads, batches * (part + 1) / threads));
+        return slices;
+    }
     const int64_t parts = std::min(rows, (threads + batches - 1) / batches);
     for (int64_t batch = 0; batch < batches; batch++)
         for (int64_t part = 0; part < parts; part++) {

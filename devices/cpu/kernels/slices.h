@@ -6,8 +6,8 @@
 
 namespace leat::cpu {
 
-/// Part of a node's work that reads and writes memory of its own: some rows (axis 2) of one picture, channels last, or
-/// some rows of a matrix.
+/// Part of a node's work that reads and writes memory of its own: some pictures of a batch, some rows (axis 2) of one
+/// picture, channels last, or some rows of a matrix.
 struct Slice {
     Layout in, out;
     std::vector<WindowAxis> axes;          ///< of windows; empty for matrices
@@ -16,7 +16,7 @@ struct Slice {
 
 /// Cuts windows over pictures that lie channels last into as many slices as there are threads, or fewer; one when
 /// cutting is not worth it.
-std::vector<Slice> cut_rows(const Slice &whole, int threads);
+std::vector<Slice> cut_pictures(const Slice &whole, int threads);
 /// Cuts the rows of two matrices.
 std::vector<Slice> cut_matrix(const Slice &whole, int threads);
 

@@ -138,7 +138,7 @@ Attempt attempt_touching_windows(const NodeFacts &facts)
         const Layout out = Layout::channels_last(Type::f32, facts.out[0].dims);
         const size_t own = (spreading.made().bytes() + 63) / 64 * 64;
         const Slice whole{Layout::channels_last(Type::f32, facts.dims(0)), spreading.made(), spreading.pixels()};
-        Choice choice = solve_slices(facts, whole, cut_rows(whole, facts.threads),
+        Choice choice = solve_slices(facts, whole, cut_pictures(whole, facts.threads),
                                      [&](const Slice &slice) { return pointwise(facts, spreading, slice); });
         choice.kernel =
             std::make_unique<Spread>(std::move(choice.kernel), make_spread(spreading, out, facts.threads), own);
