@@ -108,6 +108,11 @@ std::optional<Filter> filter_of(FilterChoice choice)
     return {};
 }
 
+std::optional<bool> wish_of(Switch choice)
+{
+    return choice == Switch::automatic ? std::nullopt : std::optional(choice == Switch::on);
+}
+
 ImageModelOptions model_options(const ModelSettings &settings)
 {
     ImageModelOptions options;
@@ -116,6 +121,9 @@ ImageModelOptions model_options(const ModelSettings &settings)
     options.compile.num_requests = settings.nireq;
     options.compile.num_streams = settings.num_streams;
     options.compile.num_threads = settings.num_threads;
+    options.compile.core_type = settings.core_type;
+    options.compile.hyper_threading = wish_of(settings.hyper_threading);
+    options.compile.pinning = wish_of(settings.pinning);
     options.decoder = settings.decoder;
     options.order = order_of(settings.input_color);
     options.mean = numbers(settings.mean);
@@ -449,6 +457,18 @@ const GEnumValue hint_values[] = {
     {int(PerformanceHint::throughput), "As many frames a second as possible: jobs run side by side", "throughput"},
     {0, nullptr, nullptr},
 };
+const GEnumValue core_values[] = {
+    {int(CoreType::any), "What performance-hint finds best", "any"},
+    {int(CoreType::performance), "The fast ones only", "performance"},
+    {int(CoreType::efficient), "The slow ones only", "efficient"},
+    {0, nullptr, nullptr},
+};
+const GEnumValue switch_values[] = {
+    {int(Switch::automatic), "As found best for this machine", "auto"},
+    {int(Switch::off), "Off", "off"},
+    {int(Switch::on), "On", "on"},
+    {0, nullptr, nullptr},
+};
 const GEnumValue color_values[] = {
     {int(InputColor::automatic), "As the decoder's family of models expects it", "auto"},
     {int(InputColor::rgb), "Red, green, blue", "rgb"},
@@ -494,6 +514,14 @@ std::vector<Property<M>> common_properties()
                 "Jobs that the CPU runs side by side; 0 follows performance-hint", 0, 1024, before_start),
         integer(&M::num_threads, "num-threads", "Number of threads", "Cores that the CPU's streams share; 0: all", 0,
                 4096, before_start),
+        choice(&M::core_type, "core-type", "Core type",
+               "Which cores to use, where the processor has fast and slow ones",
+               enumeration("LeatCoreType", core_values), M{}.core_type, before_start),
+        choice(&M::hyper_threading, "hyper-threading", "Hyper-threading",
+               "Whether streams also use the second hardware threads of the cores",
+               enumeration("LeatSwitch", switch_values), M{}.hyper_threading, before_start),
+        choice(&M::pinning, "pinning", "Pinning", "Whether the CPU's threads are bound to their cores",
+               enumeration("LeatSwitch", switch_values), M{}.pinning, before_start),
         integer(&M::inference_interval, "inference-interval", "Inference interval",
                 "Run the model on every n-th frame, beginning with the first; the others pass as they are", 1, 1000000,
                 while_playing),

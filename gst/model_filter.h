@@ -14,6 +14,7 @@ namespace leat {
 enum class InputColor { automatic, rgb, bgr, gray };
 enum class ResizeChoice { automatic, stretch, letterbox, letterbox_corner };
 enum class FilterChoice { automatic, bilinear, area };
+enum class Switch { automatic, off, on };
 enum class InferenceRegion { full_frame, roi_list };
 
 /// What a user sets on an element that runs a model.
@@ -28,6 +29,8 @@ struct ModelSettings {
     InferenceRegion inference_region = InferenceRegion::full_frame;
     PerformanceHint performance_hint = PerformanceHint::throughput;
     int nireq = 0, num_streams = 0, num_threads = 0;
+    CoreType core_type = CoreType::any;
+    Switch hyper_threading = Switch::automatic, pinning = Switch::automatic;
     int inference_interval = 1;
     double threshold = -1, iou_threshold = -1;
     int max_objects = 0;

@@ -21,6 +21,10 @@ const std::map<std::string, ResizeMode> resize_modes{{"stretch", ResizeMode::str
 const std::map<std::string, Filter> filters{{"bilinear", Filter::bilinear}, {"area", Filter::area}};
 const std::map<std::string, Task> tasks{{"detect", Task::detect}, {"classify", Task::classify}};
 
+const std::map<std::string, CoreType> core_types = {
+    {"any", CoreType::any}, {"performance", CoreType::performance}, {"efficient", CoreType::efficient}};
+const std::map<std::string, bool> switches = {{"off", false}, {"on", true}};
+
 /// An option whose words stand for the values of an enum.
 template <class Enum>
 void add_choice(CLI::App &app, const std::string &name, const std::map<std::string, Enum> &words,
@@ -54,6 +58,12 @@ void add_compile_options(CLI::App &app, ModelOptions &options)
         ->check(CLI::NonNegativeNumber);
     app.add_option("--num-threads", options.compile.num_threads, "Cores to use; 0: decide for me")
         ->check(CLI::NonNegativeNumber);
+    add_choice<CoreType>(app, "--core-type", core_types, "Cores to use, where the processor has fast and slow ones",
+                         [&options](CoreType type) { options.compile.core_type = type; });
+    add_choice<bool>(app, "--hyper-threading", switches, "Whether to use the second hardware threads of the cores",
+                     [&options](bool on) { options.compile.hyper_threading = on; });
+    add_choice<bool>(app, "--pinning", switches, "Whether threads are bound to their cores",
+                     [&options](bool on) { options.compile.pinning = on; });
     app.add_option("--disable-pass", options.compile.disabled_passes, "Graph passes to leave out, for finding faults")
         ->delimiter(',')
         ->allow_extra_args(false);

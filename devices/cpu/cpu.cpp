@@ -4,6 +4,7 @@
 #include "devices/cpu/onednn.h"
 #include "devices/cpu/plan.h"
 #include "devices/cpu/precision.h"
+#include "devices/cpu/topology.h"
 #include "inference/options.h"
 #include "inference/passes.h"
 #include "inference/ports.h"
@@ -99,13 +100,12 @@ std::string joined(std::span<const std::string> sentences)
 
 class CpuModel final : public CompiledModel {
   public:
-    CpuModel(std::shared_ptr<Lanes> lanes, std::shared_ptr<const Graph> graph, const Options &options,
-             std::span<const std::string> precision)
+    CpuModel(std::shared_ptr<Lanes> lanes, const Topology &topology, std::shared_ptr<const Graph> graph,
+             const Options &options, std::span<const std::string> precision)
         : graph_(std::move(graph)), inputs_(input_ports(*graph_)), outputs_(output_ports(*graph_)),
-          resources_(resolve(options, lanes->cores())),
-          plans_(graph_, tensor_inputs(*graph_, inputs_), resources_.threads, lanes->cores() / resources_.threads,
-                 options),
-          client_(lanes, resources_.streams, resources_.threads,
+          resources_(resolve(options, topology)), plans_(graph_, tensor_inputs(*graph_, inputs_), resources_.threads,
+                                                         static_cast<int>(resources_.lanes.size()), options),
+          client_(std::move(lanes), resources_.streams, resources_.lanes, resources_.pinned,
                   [this](Job &job, LaneContext &lane) { run(job, lane); })
     {
         settings_ = resources_.settings;
@@ -155,11 +155,11 @@ class CpuModel final : public CompiledModel {
 
 class Cpu final : public Device {
   public:
-    Cpu() : lanes_(std::make_shared<Lanes>(usable_cpus())) {}
+    Cpu() : topology_(read_topology("/sys", allowed_cpus())), lanes_(std::make_shared<Lanes>()) {}
     std::string name() const override { return "CPU"; }
     std::string description() const override
     {
-        return std::to_string(lanes_->cores()) + " cores, " + onednn::description();
+        return std::to_string(topology_.cores.size()) + " cores, " + onednn::description();
     }
     std::string why_not(const Graph &, const Node &node) const override
     {
@@ -174,10 +174,12 @@ class Cpu final : public Device {
         graph.verify();
         const std::vector<std::string> precision = compute_in_f32(graph);
         optimise(graph, options);
-        return std::make_unique<CpuModel>(lanes_, std::make_shared<const Graph>(std::move(graph)), options, precision);
+        return std::make_unique<CpuModel>(lanes_, topology_, std::make_shared<const Graph>(std::move(graph)), options,
+                                          precision);
     }
 
   private:
+    const Topology topology_;
     const std::shared_ptr<Lanes> lanes_;
 };
 

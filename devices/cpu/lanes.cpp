@@ -2,25 +2,24 @@
 #include "team.h"
 
 #include <algorithm>
-#include <fstream>
-#include <set>
 #include <utility>
 
 #include <pthread.h>
-#include <sched.h>
 
 namespace leat::cpu {
 
 struct Lanes::Lane {
-    Lane(int lane_number, int first_core, int lane_width) : number(lane_number), first(first_core), width(lane_width) {}
-    const int number, first, width; // its cores are [first, first + width)
+    Lane(std::vector<int> on, bool bound) : cpus(std::move(on)), pinned(bound) {}
+    const std::vector<int> cpus;
+    const bool pinned;
     std::condition_variable wake;
     Job *job = nullptr; // what to run next
     Client *client = nullptr;
+    int number = 0; // among the client's candidates
     std::thread thread;
 };
 
-Lanes::Lanes(std::vector<int> cpus) : cpus_(std::move(cpus)), busy_(cpus_.size(), false) {}
+Lanes::Lanes() = default;
 
 Lanes::~Lanes()
 {
@@ -34,27 +33,28 @@ Lanes::~Lanes()
     }
 }
 
-void Lanes::add_lanes(int width)
+std::vector<Lanes::Lane *> Lanes::lanes_on(std::span<const std::vector<int>> sets, bool pinned)
 {
     std::lock_guard lock(mutex_);
-    for (auto &lane : lanes_)
-        if (lane->width == width)
-            return;
-    for (int number = 0; (number + 1) * width <= cores(); number++) {
-        lanes_.push_back(std::make_unique<Lane>(number, number * width, width));
-        Lane &lane = *lanes_.back();
-        lane.thread = std::thread([this, &lane] { loop(lane); });
+    std::vector<Lane *> found;
+    for (const std::vector<int> &cpus : sets) {
+        auto lane = std::find_if(lanes_.begin(), lanes_.end(),
+                                 [&](const auto &each) { return each->cpus == cpus && each->pinned == pinned; });
+        if (lane == lanes_.end()) {
+            lane = lanes_.insert(lane, std::make_unique<Lane>(cpus, pinned));
+            (*lane)->thread = std::thread([this, &made = **lane] { loop(made); });
+        }
+        found.push_back(lane->get());
     }
+    return found;
 }
 
 void Lanes::loop(Lane &lane)
 {
-    const auto cpus = std::span(cpus_).subspan(static_cast<size_t>(lane.first), static_cast<size_t>(lane.width));
-    bind_thread(cpus.first(1));
-    Team team(cpus);
-    pthread_setname_np(pthread_self(), ("leat-cpu-" + std::to_string(lane.first)).c_str());
+    Team team(lane.cpus, lane.pinned);
+    pthread_setname_np(pthread_self(), ("leat-cpu-" + std::to_string(lane.cpus.front())).c_str());
 
-    LaneContext context{lane.number, {}};
+    LaneContext context;
     std::unique_lock lock(mutex_);
     while (true) {
         lane.wake.wait(lock, [&] { return stopping_ || lane.job; });
@@ -62,6 +62,7 @@ void Lanes::loop(Lane &lane)
             return;
         Job &job = *std::exchange(lane.job, nullptr);
         Client &client = *lane.client;
+        context.number = lane.number;
         lock.unlock();
         job.started = std::chrono::steady_clock::now();
         try {
@@ -78,10 +79,11 @@ void Lanes::loop(Lane &lane)
 void Lanes::dispatch()
 {
     for (auto queue = next(); queue != queues_.end(); queue = next()) {
-        Lane *lane = vacant_lane(queue->first.first->width_);
-        if (!lane)
+        const auto &lanes = queue->first.first->candidates_;
+        const auto lane = std::find_if(lanes.begin(), lanes.end(), [&](const Lane *each) { return is_vacant(*each); });
+        if (lane == lanes.end())
             return;
-        start(*lane, queue);
+        start(static_cast<size_t>(lane - lanes.begin()), queue);
     }
 }
 
@@ -106,22 +108,20 @@ bool Lanes::before(const Queue &a, const Queue &b)
     return a.since < b.since;
 }
 
-Lanes::Lane *Lanes::vacant_lane(int width)
+bool Lanes::is_vacant(const Lane &lane) const
 {
-    for (auto &lane : lanes_) {
-        const auto first = busy_.begin() + lane->first;
-        if (lane->width == width && std::find(first, first + width, true) == first + width)
-            return lane.get();
-    }
-    return nullptr;
+    return std::none_of(lane.cpus.begin(), lane.cpus.end(), [&](int cpu) { return busy_.contains(cpu); });
 }
 
-void Lanes::start(Lane &lane, Queues::iterator queue)
+void Lanes::start(size_t candidate, Queues::iterator queue)
 {
-    lane.client = queue->first.first;
+    Client &client = *queue->first.first;
+    Lane &lane = *client.candidates_[candidate];
+    lane.client = &client;
+    lane.number = static_cast<int>(candidate);
     lane.job = queue->second.jobs.front();
-    lane.client->running_++;
-    std::fill_n(busy_.begin() + lane.first, lane.width, true);
+    client.running_++;
+    busy_.insert(lane.cpus.begin(), lane.cpus.end());
     queue->second.jobs.pop_front();
     queue->second.since = ++clock_;
     if (queue->second.jobs.empty())
@@ -131,18 +131,18 @@ void Lanes::start(Lane &lane, Queues::iterator queue)
 
 void Lanes::finish(Lane &lane, Client &client)
 {
-    std::fill_n(busy_.begin() + lane.first, lane.width, false);
+    for (int cpu : lane.cpus)
+        busy_.erase(cpu);
     client.running_--;
     if (--client.unfinished_ == 0)
         client.idle_.notify_all();
     dispatch();
 }
 
-Lanes::Client::Client(std::shared_ptr<Lanes> lanes, int streams, int width,
+Lanes::Client::Client(std::shared_ptr<Lanes> lanes, int streams, std::span<const std::vector<int>> sets, bool pinned,
                       std::function<void(Job &, LaneContext &)> run)
-    : lanes_(std::move(lanes)), streams_(streams), width_(width), run_(std::move(run))
+    : lanes_(std::move(lanes)), streams_(streams), candidates_(lanes_->lanes_on(sets, pinned)), run_(std::move(run))
 {
-    lanes_->add_lanes(width);
 }
 
 Lanes::Client::~Client()
@@ -161,25 +161,6 @@ void Lanes::Client::submit(Job &job)
         queue->second.since = ++lanes_->clock_;
     queue->second.jobs.push_back(&job);
     lanes_->dispatch();
-}
-
-std::vector<int> usable_cpus()
-{
-    cpu_set_t mask;
-    CPU_ZERO(&mask);
-    if (sched_getaffinity(0, sizeof mask, &mask) != 0)
-        CPU_SET(0, &mask);
-    std::vector<int> cpus;
-    std::set<std::string> seen; // groups of hardware threads that share a core
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        if (!CPU_ISSET(static_cast<size_t>(cpu), &mask))
-            continue;
-        std::ifstream file("/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/thread_siblings_list");
-        std::string siblings;
-        if (!std::getline(file, siblings) || seen.insert(siblings).second)
-            cpus.push_back(cpu);
-    }
-    return cpus;
 }
 
 } // namespace leat::cpu

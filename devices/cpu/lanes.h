@@ -7,6 +7,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -14,7 +16,7 @@ namespace leat::cpu {
 
 /// What a job finds on the lane that runs it.
 struct LaneContext {
-    int number = 0; ///< of the lane among those of the same width, from 0
+    int number = 0; ///< of the lane among those that the client may use, from 0
     Tensor arena;   ///< scratch memory of the lane; its contents are lost between jobs
 
     /// At least that many bytes, 64-byte aligned. Earlier memory is gone.
@@ -28,25 +30,27 @@ struct LaneContext {
 
 /// The worker threads of the process, shared by all models. Every function may be called from any thread.
 ///
-/// A lane is a thread bound to `width` cores; lanes of several widths overlap on the same cores, and a lane starts a
-/// job only when no other lane is busy on its cores. The job that starts next is the one of the highest priority, then
-/// of the earliest deadline, then of the camera stream that was served longest ago; jobs of one model and stream start
-/// in the order submitted. When that job needs more cores than are free, the others wait with it: a wide lane is never
-/// starved by narrow ones.
+/// A lane is a set of processors with a thread that leads work on them; lanes of several widths overlap on the same
+/// processors, and a lane starts a job only when no other lane is busy on any of its own. The job that starts next is
+/// the one of the highest priority, then of the earliest deadline, then of the camera stream that was served longest
+/// ago; jobs of one model and stream start in the order submitted. When that job needs more cores than are free, the
+/// others wait with it: a wide lane is never starved by narrow ones.
 class Lanes {
   public:
-    /// `cpus`: numbers of the processors to use.
-    explicit Lanes(std::vector<int> cpus);
+    Lanes();
     ~Lanes(); ///< no client may be left
+    Lanes(const Lanes &) = delete;
+    Lanes &operator=(const Lanes &) = delete;
 
-    int cores() const { return static_cast<int>(cpus_.size()); }
+    struct Lane;
 
     /// Somebody who has jobs run: a compiled model.
     class Client {
       public:
-        /// At most `streams` jobs at a time run, each on `width` cores. `run` may throw: that ends the job with an
-        /// error.
-        Client(std::shared_ptr<Lanes>, int streams, int width, std::function<void(Job &, LaneContext &)> run);
+        /// At most `streams` jobs at a time run, each on one of these sets of processors. `pinned`: the threads are
+        /// bound to them. `run` may throw: that ends the job with an error.
+        Client(std::shared_ptr<Lanes>, int streams, std::span<const std::vector<int>> lanes, bool pinned,
+               std::function<void(Job &, LaneContext &)> run);
         ~Client(); ///< waits for the jobs
         Client(const Client &) = delete;
         Client &operator=(const Client &) = delete;
@@ -56,14 +60,14 @@ class Lanes {
       private:
         friend class Lanes;
         std::shared_ptr<Lanes> lanes_;
-        const int streams_, width_;
+        const int streams_;
+        const std::vector<Lane *> candidates_;
         const std::function<void(Job &, LaneContext &)> run_;
         int running_ = 0, unfinished_ = 0;
         std::condition_variable idle_;
     };
 
   private:
-    struct Lane;
     /// Jobs of one client and camera stream that wait.
     struct Queue {
         std::deque<Job *> jobs;
@@ -72,25 +76,21 @@ class Lanes {
     using QueueKey = std::pair<Client *, uint64_t>;
     using Queues = std::map<QueueKey, Queue>;
 
-    void add_lanes(int width);
+    std::vector<Lane *> lanes_on(std::span<const std::vector<int>> sets, bool pinned);
     void loop(Lane &);
     void dispatch();
     Queues::iterator next();
     static bool before(const Queue &, const Queue &);
-    Lane *vacant_lane(int width);
-    void start(Lane &, Queues::iterator);
+    bool is_vacant(const Lane &) const;
+    void start(size_t candidate, Queues::iterator);
     void finish(Lane &, Client &);
 
-    const std::vector<int> cpus_;
     std::mutex mutex_; // guards everything below, and the counters of the clients
     std::vector<std::unique_ptr<Lane>> lanes_;
-    std::vector<bool> busy_; ///< for each core
+    std::set<int> busy_; ///< processors
     Queues queues_;
     uint64_t clock_ = 0;
     bool stopping_ = false;
 };
-
-/// The processors that this process may run on, one for each physical core.
-std::vector<int> usable_cpus();
 
 } // namespace leat::cpu

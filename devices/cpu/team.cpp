@@ -21,6 +21,15 @@
 namespace leat::cpu {
 namespace {
 
+/// Lets the calling thread run on this processor only.
+void bind_thread(int cpu)
+{
+    cpu_set_t mask;
+    CPU_ZERO(&mask);
+    CPU_SET(static_cast<size_t>(cpu), &mask);
+    pthread_setaffinity_np(pthread_self(), sizeof mask, &mask); // refused in some containers: then the system places it
+}
+
 /// Binds helpers while they are in the arena: TBB lends its threads to many arenas.
 class Binder final : public tbb::task_scheduler_observer {
   public:
@@ -37,7 +46,7 @@ class Binder final : public tbb::task_scheduler_observer {
     {
         const auto slot = static_cast<size_t>(std::max(tbb::this_task_arena::current_thread_index(), 0));
         if (is_worker)
-            bind_thread(std::span(cpus_).subspan(slot % cpus_.size(), 1));
+            bind_thread(cpus_[slot % cpus_.size()]);
     }
     void on_scheduler_exit(bool is_worker) override
     {
@@ -55,8 +64,14 @@ class Binder final : public tbb::task_scheduler_observer {
 class Handover {
   public:
 #ifdef LEAT_THREAD_SANITIZER
-    void give() { __tsan_release(this); }
-    void take() { __tsan_acquire(this); }
+    void give()
+    {
+        __tsan_release(this);
+    }
+    void take()
+    {
+        __tsan_acquire(this);
+    }
 #else
     void give() {}
     void take() {}
@@ -66,12 +81,18 @@ class Handover {
 } // namespace
 
 struct Team::State {
-    explicit State(std::span<const int> cpus) : arena(static_cast<int>(cpus.size())), binder(arena, cpus) {}
+    explicit State(size_t threads) : arena(static_cast<int>(threads)) {}
     tbb::task_arena arena;
-    Binder binder;
+    std::unique_ptr<Binder> binder;
 };
 
-Team::Team(std::span<const int> cpus) : state_(std::make_unique<State>(cpus)) {}
+Team::Team(std::span<const int> cpus, bool pinned) : state_(std::make_unique<State>(cpus.size()))
+{
+    if (!pinned)
+        return;
+    state_->binder = std::make_unique<Binder>(state_->arena, cpus);
+    bind_thread(cpus.front());
+}
 
 Team::~Team() = default;
 
@@ -123,14 +144,5 @@ void with_one_thread(const std::function<void()> &body)
 }
 
 #endif
-
-void bind_thread(std::span<const int> cpus)
-{
-    cpu_set_t mask;
-    CPU_ZERO(&mask);
-    for (int cpu : cpus)
-        CPU_SET(static_cast<size_t>(cpu), &mask);
-    pthread_setaffinity_np(pthread_self(), sizeof mask, &mask); // refused in some containers: then the system places it
-}
 
 } // namespace leat::cpu

@@ -13,8 +13,8 @@ namespace leat::cpu {
 
 class Team {
   public:
-    /// Of as many threads as there are processors listed, the calling one among them; helpers are bound to them.
-    explicit Team(std::span<const int> cpus);
+    /// Of as many threads as there are processors listed, the calling one among them. `pinned`: each is bound to one.
+    Team(std::span<const int> cpus, bool pinned);
     ~Team();
     /// Runs `body` on the calling thread, with this team as what parallel_for() uses.
     void run(const std::function<void()> &body);
@@ -29,8 +29,5 @@ void parallel_for(int64_t count, int threads, const std::function<void(int64_t, 
 
 /// Runs `body` with one thread as what oneDNN may use: it is part of how a primitive is chosen.
 void with_one_thread(const std::function<void()> &body);
-
-/// Lets the calling thread run on these processors only.
-void bind_thread(std::span<const int> cpus);
 
 } // namespace leat::cpu

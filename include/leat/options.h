@@ -1,10 +1,13 @@
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace leat {
 
 enum class PerformanceHint { latency, throughput };
+/// Of processors that have fast and slow cores.
+enum class CoreType { any, performance, efficient };
 
 /// What a user asks of a compiled model. 0 means "decide for me"; what was decided is in CompiledModel::settings().
 struct Options {
@@ -12,6 +15,9 @@ struct Options {
     int num_requests = 0; ///< jobs that the application will keep in flight
     int num_streams = 0;  ///< lanes that run jobs side by side
     int num_threads = 0;  ///< cores that the lanes share
+    CoreType core_type = CoreType::any;
+    std::optional<bool> hyper_threading; ///< whether the lanes also use the further hardware threads of a core
+    std::optional<bool> pinning;         ///< whether threads are bound to their processors
     bool profiling = false;
     std::vector<std::string> disabled_passes; ///< names of graph passes to leave out, for finding faults
 

@@ -11,10 +11,17 @@
 namespace leat::cpu {
 namespace {
 
-std::shared_ptr<Lanes> lanes_of(int cores)
+using Sets = std::vector<std::vector<int>>;
+
+/// Numbers of `cores` processors, cut into sets of `width`. Nothing is bound to them, for the test must run anywhere.
+Sets sets_of(int cores, int width)
 {
-    // The same processor again and again: the scheduler counts cores, and the test must run anywhere.
-    return std::make_shared<Lanes>(std::vector<int>(static_cast<size_t>(cores), usable_cpus().front()));
+    Sets sets;
+    for (int first = 0; first + width <= cores; first += width) {
+        sets.emplace_back(static_cast<size_t>(width));
+        std::iota(sets.back().begin(), sets.back().end(), first);
+    }
+    return sets;
 }
 
 /// A door that jobs wait at until the test opens it.
@@ -49,8 +56,8 @@ class Gate {
 /// Submits jobs by name and notes in which order they started and ended.
 class Recorder {
   public:
-    Recorder(std::shared_ptr<Lanes> lanes, int streams, int width)
-        : client_(std::move(lanes), streams, width, [this](Job &job, LaneContext &) { run(job); })
+    Recorder(std::shared_ptr<Lanes> lanes, int streams, const Sets &sets)
+        : client_(std::move(lanes), streams, sets, false, [this](Job &job, LaneContext &) { run(job); })
     {
     }
 
@@ -106,7 +113,7 @@ class Recorder {
 
 std::vector<std::string> order_after_gate(const std::function<void(Recorder &)> &submit)
 {
-    auto recorder = std::make_unique<Recorder>(lanes_of(1), 1, 1);
+    auto recorder = std::make_unique<Recorder>(std::make_shared<Lanes>(), 1, sets_of(1, 1));
     std::promise<void> last;
     Job &end = recorder->add("end", 99, -1000);
     end.done = [&](Job &) { last.set_value(); };
@@ -150,7 +157,7 @@ TEST(Lanes, AStreamThatReturnsWithOneJobDoesNotPassTheOthers)
     // Stream 1 always has one job, stream 2 a backlog: neither may starve.
     Names started;
     {
-        auto lanes = lanes_of(1);
+        auto lanes = std::make_shared<Lanes>();
         std::mutex mutex;
         std::atomic<int> left{6};
         std::vector<Job> backlog(6);
@@ -160,7 +167,7 @@ TEST(Lanes, AStreamThatReturnsWithOneJobDoesNotPassTheOthers)
         std::atomic<int> open{12};
         Gate gate;
         std::unique_ptr<Lanes::Client> client;
-        client = std::make_unique<Lanes::Client>(lanes, 1, 1, [&](Job &job, LaneContext &) {
+        client = std::make_unique<Lanes::Client>(lanes, 1, sets_of(1, 1), false, [&](Job &job, LaneContext &) {
             if (job.priority == 1)
                 return gate.wait();
             std::lock_guard lock(mutex);
@@ -218,7 +225,7 @@ TEST(Lanes, TheDestructorOfAClientWaitsForItsJobs)
     std::atomic<int> done{0};
     std::vector<Job> jobs(50);
     {
-        Lanes::Client client(lanes_of(2), 2, 1, [](Job &, LaneContext &) {});
+        Lanes::Client client(std::make_shared<Lanes>(), 2, sets_of(2, 1), false, [](Job &, LaneContext &) {});
         for (Job &job : jobs) {
             job.done = [&](Job &) { done++; };
             client.submit(job);
@@ -238,7 +245,8 @@ TEST(Lanes, WhatRunThrowsIsTheErrorOfTheJob)
             message.set_value(error.what());
         }
     };
-    Lanes::Client client(lanes_of(1), 1, 1, [](Job &, LaneContext &) { throw Error("as it should"); });
+    Lanes::Client client(std::make_shared<Lanes>(), 1, sets_of(1, 1), false,
+                         [](Job &, LaneContext &) { throw Error("as it should"); });
     client.submit(job);
     EXPECT_EQ(message.get_future().get(), "as it should");
 }
@@ -249,7 +257,7 @@ TEST(Lanes, SubmitNeitherRunsTheJobNorCallsDone)
     std::promise<bool> elsewhere;
     Job job;
     job.done = [&](Job &) { elsewhere.set_value(std::this_thread::get_id() != here); };
-    Lanes::Client client(lanes_of(1), 1, 1, [](Job &, LaneContext &) {});
+    Lanes::Client client(std::make_shared<Lanes>(), 1, sets_of(1, 1), false, [](Job &, LaneContext &) {});
     client.submit(job);
     EXPECT_TRUE(elsewhere.get_future().get());
 }
@@ -259,7 +267,7 @@ TEST(Lanes, NarrowLanesRunSideBySideUpToTheClientsStreams)
     std::atomic<int> now{0}, most{0};
     std::vector<Job> jobs(40);
     {
-        Lanes::Client client(lanes_of(4), 2, 1, [&](Job &, LaneContext &lane) {
+        Lanes::Client client(std::make_shared<Lanes>(), 2, sets_of(4, 1), false, [&](Job &, LaneContext &lane) {
             EXPECT_LT(lane.number, 4);
             most = std::max<int>(most, ++now);
             std::this_thread::yield();
@@ -287,8 +295,9 @@ TEST(Lanes, WideAndNarrowJobsNeverShareCores)
     };
     std::vector<Job> jobs(120);
     {
-        auto lanes = lanes_of(4);
-        Lanes::Client wide(lanes, 1, 4, work(4)), half(lanes, 2, 2, work(2)), narrow(lanes, 4, 1, work(1));
+        auto lanes = std::make_shared<Lanes>();
+        Lanes::Client wide(lanes, 1, sets_of(4, 4), false, work(4)), half(lanes, 2, sets_of(4, 2), false, work(2)),
+            narrow(lanes, 4, sets_of(4, 1), false, work(1));
         Lanes::Client *clients[] = {&wide, &half, &narrow};
         for (size_t i = 0; i < jobs.size(); i++) {
             jobs[i].done = [](Job &) {};
@@ -302,7 +311,8 @@ TEST(Lanes, ManyThreadsMaySubmitAtOnce)
 {
     std::atomic<int> done{0};
     {
-        Lanes::Client client(lanes_of(3), 3, 1, [](Job &, LaneContext &lane) { *lane.scratch(64) = std::byte(1); });
+        Lanes::Client client(std::make_shared<Lanes>(), 3, sets_of(3, 1), false,
+                             [](Job &, LaneContext &lane) { *lane.scratch(64) = std::byte(1); });
         std::vector<std::thread> threads;
         std::vector<std::vector<Job>> jobs(4);
         for (size_t t = 0; t < jobs.size(); t++) {
