@@ -47,7 +47,8 @@ class RunContext {
 };
 
 /// One row of the op table. The semantics are those of the ONNX operator of that name in its latest version up to
-/// operator set 22; readers translate older versions and other formats to it.
+/// operator set 22; what ONNX lacks has the name and the semantics of OpenVINO's operation. Readers translate older
+/// versions and other formats to it.
 ///
 /// Three kinds of attribute differ from ONNX's own encoding. A list of strings (`activations`) is one text, joined by
 /// commas. One that names an element type (`to`, `dtype`, `output_dtype`) is
@@ -101,5 +102,11 @@ std::span<const Op> quantization_ops();
 std::span<const Op> recurrent_ops();
 std::span<const Op> control_ops();
 std::span<const Op> image_ops();
+std::span<const Op> prior_ops();
+std::span<const Op> detection_output_ops();
+std::span<const Op> proposal_ops();
+std::span<const Op> suppression_ops();
+std::span<const Op> region_ops();
+std::span<const Op> sequence_ops();
 
 } // namespace leat

@@ -444,85 +444,6 @@ void top_k(RunContext &context)
         copy_to_output(context, 1, indices);
 }
 
-// NonMaxSuppression
-
-struct Box {
-    double x1, y1, x2, y2;
-    double area() const { return (x2 - x1) * (y2 - y1); }
-};
-
-Box box_at(const Tensor &boxes, int64_t index, bool centred)
-{
-    const float *b = boxes.data<float>() + 4 * index;
-    if (centred)
-        return {b[0] - b[2] / 2.0, b[1] - b[3] / 2.0, b[0] + b[2] / 2.0, b[1] + b[3] / 2.0};
-    return {std::min(b[1], b[3]), std::min(b[0], b[2]), std::max(b[1], b[3]), std::max(b[0], b[2])};
-}
-
-double overlap(const Box &a, const Box &b)
-{
-    const double width = std::min(a.x2, b.x2) - std::max(a.x1, b.x1);
-    const double height = std::min(a.y2, b.y2) - std::max(a.y1, b.y1);
-    if (width <= 0 || height <= 0)
-        return 0;
-    const double common = width * height, all = a.area() + b.area() - common;
-    return all > 0 ? common / all : 0;
-}
-
-void non_max_suppression_rule(ShapeContext &context)
-{
-    context.output(0, Type::s64, Shape{-1, 3});
-}
-
-float threshold(const RunContext &context, size_t input, float otherwise)
-{
-    if (!context.has(input))
-        return otherwise;
-    if (context.inputs[input].count() != 1 || context.inputs[input].type() != Type::f32)
-        throw Error("input " + std::to_string(input) + " is not one f32 number");
-    return context.inputs[input].data<float>()[0];
-}
-
-void non_max_suppression(RunContext &context)
-{
-    const Tensor &boxes = context.inputs[0], &scores = context.inputs[1];
-    if (boxes.type() != Type::f32 || scores.type() != Type::f32 || boxes.rank() != 3 || scores.rank() != 3 ||
-        boxes.dim(2) != 4 || boxes.dim(0) != scores.dim(0) || boxes.dim(1) != scores.dim(2))
-        throw Error("want f32 boxes batch x count x 4 and scores batch x classes x count, not " +
-                    to_string(boxes.shape()) + " and " + to_string(scores.shape()));
-    const Indices most = context.has(2) ? integers(context, 2) : Indices{0};
-    if (most.size() != 1)
-        throw Error("max_output_boxes_per_class is not one integer");
-    const float iou_threshold = threshold(context, 3, 0);
-    const float score_threshold = threshold(context, 4, -std::numeric_limits<float>::infinity());
-    const bool centred = context.node.attributes.integer("center_point_box", 0) != 0;
-    const int64_t count = boxes.dim(1), classes = scores.dim(1);
-    Indices selected;
-    for (int64_t line = 0; line < boxes.dim(0) * classes; line++) {
-        const float *score = scores.data<float>() + line * count;
-        Indices order, kept;
-        for (int64_t i = 0; i < count; i++)
-            if (score[i] > score_threshold)
-                order.push_back(i);
-        std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return score[a] > score[b]; });
-        const int64_t batch = line / classes;
-        for (int64_t i : order) {
-            if (static_cast<int64_t>(kept.size()) >= most[0])
-                break;
-            const Box box = box_at(boxes, batch * count + i, centred);
-            const bool free = std::none_of(kept.begin(), kept.end(), [&](int64_t other) {
-                return overlap(box, box_at(boxes, batch * count + other, centred)) > iou_threshold;
-            });
-            if (!free)
-                continue;
-            kept.push_back(i);
-            selected.insert(selected.end(), {batch, line % classes, i});
-        }
-    }
-    Tensor &result = context.output(0, Type::s64, {static_cast<int64_t>(selected.size()) / 3, 3});
-    std::copy(selected.begin(), selected.end(), result.data<int64_t>());
-}
-
 // ReverseSequence
 
 void reverse_sequence_rule(ShapeContext &context)
@@ -567,7 +488,6 @@ constexpr Op rows[] = {
     {"Gather", 2, 2, 1, gather_rule, gather},
     {"GatherElements", 2, 2, 1, gather_elements_rule, gather_elements},
     {"GatherND", 2, 2, 1, gather_nd_rule, gather_nd},
-    {"NonMaxSuppression", 2, 5, 1, non_max_suppression_rule, non_max_suppression},
     {"NonZero", 1, 1, 1, non_zero_rule, non_zero},
     {"OneHot", 3, 3, 1, one_hot_rule, one_hot},
     {"ReverseSequence", 2, 2, 1, reverse_sequence_rule, reverse_sequence},
