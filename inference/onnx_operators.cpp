@@ -350,6 +350,17 @@ void reshape_by_attribute(OnnxNode &node)
     node.add_as("Reshape");
 }
 
+void max_roi_pool(OnnxNode &node)
+{
+    const auto sizes = node.attributes.integers("pooled_shape");
+    if (sizes.size() != 2)
+        throw Error("operator MaxRoiPool has a pooled_shape of " + std::to_string(sizes.size()) + " numbers, want 2");
+    node.attributes.erase("pooled_shape");
+    node.attributes.set("pooled_h", sizes[0]);
+    node.attributes.set("pooled_w", sizes[1]);
+    node.add_as("ROIPooling");
+}
+
 void roi_align_with_whole_pixels(OnnxNode &node)
 {
     node.attributes.set("coordinate_transformation_mode", std::string("output_half_pixel"));
@@ -621,7 +632,7 @@ constexpr OnnxOperator operators[] = {
     {standard, "MatMulInteger", 10, any, same},
     {standard, "Max", 1, any, same},
     {standard, "MaxPool", 1, any, same},
-    {standard, "MaxRoiPool", 1, any, same},
+    {standard, "MaxRoiPool", 1, any, max_roi_pool},
     {standard, "MaxUnpool", 9, any, same},
     {standard, "Mean", 1, any, same},
     {standard, "MeanVarianceNormalization", 9, any, same},

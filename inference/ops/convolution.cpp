@@ -303,20 +303,25 @@ void conv_transpose(RunContext &context)
     copy_to_output(context, 0, y.converted(context.inputs[0].type()));
 }
 
-// DeformConv: Dai et al., "Deformable Convolutional Networks", 2017; the mask: Zhu et al., "Deformable ConvNets v2"
+// DeformConv: Dai et al., "Deformable Convolutional Networks", 2017; the mask: Zhu et al., "Deformable ConvNets v2".
+// Besides ONNX's attributes it has `sharp_edges`, see bilinear().
 
 struct DeformableConvolution {
     Convolution convolution;
     int64_t offset_groups = 1;
     Shape offset_shape, mask_shape;
+    bool sharp_edges = false;
 };
 
 DeformableConvolution deformable_convolution_of(const Attributes &attributes, const Shape &x, const Shape &weights)
 {
     if (x.size() != 4)
         throw Error("the input has the shape " + to_string(x) + ", want batch, channels, height and width");
-    DeformableConvolution d{
-        convolution_of(attributes, x, weights), size_attribute(attributes, "offset_group", 1, 1), {}, {}};
+    DeformableConvolution d{convolution_of(attributes, x, weights),
+                            size_attribute(attributes, "offset_group", 1, 1),
+                            {},
+                            {},
+                            attributes.integer("sharp_edges", 0) != 0};
     const Convolution &c = d.convolution;
     if (c.channels >= 0 && c.channels % d.offset_groups != 0)
         throw Error("offset_group is " + std::to_string(d.offset_groups) + ", which does not divide " +
@@ -338,11 +343,17 @@ void check_fits(const char *what, const Shape &found, const Shape &wanted)
         throw Error(std::string("the ") + what + " has the shape " + to_string(found) + ", want " + to_string(wanted));
 }
 
-/// The picture between its pixels; zero outside of it.
-float bilinear(const float *picture, int64_t height, int64_t width, float y, float x)
+/// The picture between its pixels. Outside of it, it is zero and fades towards that from its edge on; or, with
+/// `sharp_edges`, it begins with its first pixel and ends a pixel behind its last one.
+float bilinear(const float *picture, int64_t height, int64_t width, float y, float x, bool sharp_edges)
 {
-    if (!(y > -1 && y < static_cast<float>(height) && x > -1 && x < static_cast<float>(width)))
+    const bool begun = sharp_edges ? y >= 0 && x >= 0 : y > -1 && x > -1;
+    if (!(begun && y < static_cast<float>(height) && x < static_cast<float>(width)))
         return 0;
+    if (sharp_edges) {
+        y = std::min(y, static_cast<float>(height - 1));
+        x = std::min(x, static_cast<float>(width - 1));
+    }
     const auto top = static_cast<int64_t>(std::floor(y)), left = static_cast<int64_t>(std::floor(x));
     const float dy = y - static_cast<float>(top), dx = x - static_cast<float>(left);
     auto at = [&](int64_t row, int64_t column) {
@@ -366,9 +377,9 @@ void sample_deformed(const DeformableConvolution &d, int64_t n, const float *x, 
         const int64_t shift = ((n * d.offset_groups + group) * taps + tap) * 2 * positions + position;
         const int64_t row = rows.at(position / columns.output, tap / columns.kernel);
         const int64_t column = columns.at(position % columns.output, tap % columns.kernel);
-        samples[i] =
-            bilinear(x + (n * c.channels + channel) * rows.input * columns.input, rows.input, columns.input,
-                     static_cast<float>(row) + offset[shift], static_cast<float>(column) + offset[shift + positions]);
+        samples[i] = bilinear(x + (n * c.channels + channel) * rows.input * columns.input, rows.input, columns.input,
+                              static_cast<float>(row) + offset[shift],
+                              static_cast<float>(column) + offset[shift + positions], d.sharp_edges);
         if (mask)
             samples[i] *= mask[((n * d.offset_groups + group) * taps + tap) * positions + position];
     }

@@ -259,6 +259,113 @@ void global_lp_pool(RunContext &context)
     global_pool(context, [&](std::span<const float> values) { return norm(values, p); });
 }
 
+// AdaptiveAvgPool, AdaptiveMaxPool: windows that share the input evenly, overlapping where it does not divide
+
+Shape adaptive_shape(const Shape &x, const std::optional<std::vector<int64_t>> &sizes)
+{
+    if (x.size() < 3 || x.size() > 5)
+        throw Error("the input has the shape " + to_string(x) + ", want batch, channels and 1 to 3 spatial sizes");
+    if (sizes && sizes->size() != x.size() - 2)
+        throw Error("there are " + std::to_string(sizes->size()) + " sizes for an input of shape " + to_string(x));
+    Shape shape{x[0], x[1]};
+    for (size_t i = 2; i < x.size(); i++) {
+        if (sizes)
+            check_number("the size", (*sizes)[i - 2], 0);
+        shape.push_back(sizes ? (*sizes)[i - 2] : -1);
+    }
+    return shape;
+}
+
+void adaptive_pool_rule(ShapeContext &context)
+{
+    want_type(context, 0, TypeSet::floating);
+    const auto sizes = constant_integers(context, 1);
+    std::optional<Shape> shape;
+    if (context.shape(0))
+        shape = adaptive_shape(*context.shape(0), sizes);
+    const Type type = type_attribute(context.attributes(), "index_element_type", Type::s64);
+    if (type != Type::s32 && type != Type::s64)
+        throw Error("index_element_type is " + std::string(to_string(type)) + ", want s32 or s64");
+    context.output(0, context.type(0), shape);
+    context.output(1, type, shape);
+}
+
+/// Spatial sizes, in front of them as many of 1 as make three.
+std::array<int64_t, 3> spatial_sizes(const Shape &shape)
+{
+    std::array<int64_t, 3> sizes{1, 1, 1};
+    std::copy(shape.begin() + 2, shape.end(), sizes.end() - (std::ssize(shape) - 2));
+    return sizes;
+}
+
+/// [first, last) of the elements that share of `parts` takes.
+std::array<int64_t, 2> share_of(int64_t share, int64_t parts, int64_t size)
+{
+    return {share * size / parts, ((share + 1) * size + parts - 1) / parts};
+}
+
+/// Calls `run(element of the output, elements of the input)`, both in the same plane, for every window.
+template <class Run> void for_each_share(const Shape &x, const Shape &y, Run run)
+{
+    const auto in = spatial_sizes(x), out = spatial_sizes(y);
+    std::vector<int64_t> taps;
+    for (int64_t i = 0; i < out[0] * out[1] * out[2]; i++) {
+        const auto depth = share_of(i / out[2] / out[1], out[0], in[0]);
+        const auto rows = share_of(i / out[2] % out[1], out[1], in[1]), columns = share_of(i % out[2], out[2], in[2]);
+        taps.clear();
+        for (int64_t d = depth[0]; d < depth[1]; d++)
+            for (int64_t h = rows[0]; h < rows[1]; h++)
+                for (int64_t w = columns[0]; w < columns[1]; w++)
+                    taps.push_back((d * in[1] + h) * in[2] + w);
+        run(i, taps);
+    }
+}
+
+/// `reduce(plane of the input, elements, plane and element of the output)`.
+template <class Reduce> void adaptive_pool(const Tensor &x, const Shape &shape, Reduce reduce)
+{
+    const int64_t in = spatial_count(x.shape()), out = spatial_count(shape), planes = x.dim(0) * x.dim(1);
+    if (in == 0 && count_of(shape) != 0)
+        throw Error("the input of shape " + to_string(x.shape()) + " has no elements to pool");
+    if (count_of(shape) == 0)
+        return;
+    for_each_share(x.shape(), shape, [&](int64_t element, const std::vector<int64_t> &taps) {
+        for (int64_t plane = 0; plane < planes; plane++)
+            reduce(x.data<float>() + plane * in, taps, plane * out + element);
+    });
+}
+
+void adaptive_avg_pool(RunContext &context)
+{
+    const Tensor x = context.inputs[0].converted(Type::f32);
+    Tensor y(Type::f32, adaptive_shape(x.shape(), integers(context, 1)));
+    adaptive_pool(x, y.shape(), [&](const float *values, const std::vector<int64_t> &taps, int64_t to) {
+        double sum = 0;
+        for (int64_t tap : taps)
+            sum += values[tap];
+        y.data<float>()[to] = static_cast<float>(sum / static_cast<double>(taps.size()));
+    });
+    copy_to_output(context, 0, y.converted(context.inputs[0].type()));
+}
+
+/// The indices count elements of the plane.
+void adaptive_max_pool(RunContext &context)
+{
+    const Tensor x = context.inputs[0].converted(Type::f32);
+    Tensor y(Type::f32, adaptive_shape(x.shape(), integers(context, 1)));
+    Tensor indices(Type::s64, y.shape());
+    adaptive_pool(x, y.shape(), [&](const float *values, const std::vector<int64_t> &taps, int64_t to) {
+        const int64_t highest =
+            *std::max_element(taps.begin(), taps.end(), [&](int64_t a, int64_t b) { return values[a] < values[b]; });
+        y.data<float>()[to] = values[highest];
+        indices.data<int64_t>()[to] = highest;
+    });
+    copy_to_output(context, 0, y.converted(context.inputs[0].type()));
+    if (context.wants(1))
+        copy_to_output(context, 1,
+                       indices.converted(type_attribute(context.node.attributes, "index_element_type", Type::s64)));
+}
+
 // MaxUnpool
 
 /// The shape of what MaxPool with these attributes made `x` of.
@@ -325,6 +432,8 @@ void max_unpool(RunContext &context)
 }
 
 constexpr Op rows[] = {
+    {"AdaptiveAvgPool", 2, 2, 1, adaptive_pool_rule, adaptive_avg_pool},
+    {"AdaptiveMaxPool", 2, 2, 2, adaptive_pool_rule, adaptive_max_pool},
     {"AveragePool", 1, 1, 1, floating_pool_rule, average_pool},
     {"GlobalAveragePool", 1, 1, 1, global_pool_rule, global_average_pool},
     {"GlobalLpPool", 1, 1, 1, global_lp_pool_rule, global_lp_pool},

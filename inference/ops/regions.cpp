@@ -11,9 +11,10 @@
 namespace leat {
 namespace {
 
-// RoiAlign: He et al., "Mask R-CNN", 2017
+// RoiAlign: He et al., "Mask R-CNN", 2017. Besides ONNX's modes it has "max_sample": the highest of 0 and the samples,
+// where "max" takes the highest of the parts that the samples are sums of.
 
-enum class RoiReduction : uint8_t { average, maximum };
+enum class RoiReduction : uint8_t { average, maximum, highest_sample };
 
 struct RoiOptions {
     RoiReduction reduction;
@@ -39,7 +40,7 @@ RoiOptions roi_options(const Attributes &attributes)
     enum class Pixel : uint8_t { half, output_half };
     const bool half_pixel = enum_attribute<Pixel>(attributes, "coordinate_transformation_mode", "half_pixel",
                                                   {"half_pixel", "output_half_pixel"}) == Pixel::half;
-    return {enum_attribute<RoiReduction>(attributes, "mode", "avg", {"avg", "max"}),
+    return {enum_attribute<RoiReduction>(attributes, "mode", "avg", {"avg", "max", "max_sample"}),
             half_pixel,
             !half_pixel,
             size_attribute(attributes, "output_height", 1, 1),
@@ -119,12 +120,15 @@ float reduce_bin(const float *plane, const std::vector<Corners> &samples, RoiRed
 {
     const bool maximum = reduction == RoiReduction::maximum;
     float result = maximum && !samples.empty() ? -std::numeric_limits<float>::infinity() : 0;
-    for (const Corners &corners : samples)
+    for (const Corners &corners : samples) {
+        float sample = 0;
         for (size_t i = 0; i < 4; i++) {
             const float part = corners.weights[i] * plane[corners.at[i]];
-            result = maximum ? std::max(result, part) : result + part;
+            sample = maximum && i > 0 ? std::max(sample, part) : sample + part;
         }
-    return maximum || samples.empty() ? result : result / static_cast<float>(samples.size());
+        result = reduction == RoiReduction::average ? result + sample : std::max(result, sample);
+    }
+    return reduction != RoiReduction::average || samples.empty() ? result : result / static_cast<float>(samples.size());
 }
 
 /// `sizes`: channels, height, width of `planes`, none of them 0; `region`: x1, y1, x2, y2; `to`: [channels, bins].
