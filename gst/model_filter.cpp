@@ -501,7 +501,7 @@ using M = ModelSettings;
 std::vector<Property<M>> common_properties()
 {
     return {
-        text(&M::model, "model", "Model", "Path of the model file (.onnx)", before_start),
+        text(&M::model, "model", "Model", "Path of the model file (.onnx, or .xml with its .bin beside it)", before_start),
         text(&M::device, "device", "Device", "What runs the model: CPU, REF (slow, exact)", before_start),
         choice(&M::performance_hint, "performance-hint", "Performance hint",
                "What to optimise for; decides streams and requests unless they are set",

@@ -6,136 +6,29 @@
 
 namespace leat {
 
-ValueId OnnxNode::input(size_t index) const
-{
-    if (!has(index))
-        throw Error("operator " + type + " lacks its input " + std::to_string(index));
-    return inputs[index];
-}
-
-const Tensor *OnnxNode::constant(size_t index) const
-{
-    return has(index) && graph.is_constant(inputs[index]) ? &graph.values[inputs[index]].constant : nullptr;
-}
-
-std::optional<size_t> OnnxNode::rank(size_t index) const
-{
-    if (!has(index))
-        return {};
-    if (const auto &shape = graph.values[inputs[index]].shape)
-        return shape->size();
-    const auto declared = ranks_.find(inputs[index]);
-    return declared == ranks_.end() ? std::optional<size_t>() : declared->second;
-}
-
-ValueId OnnxNode::add_constant(Tensor tensor)
-{
-    return graph.add_constant(name + "/constant_" + std::to_string(added_++), std::move(tensor));
-}
-
-ValueId OnnxNode::add_integers(const std::vector<int64_t> &values)
-{
-    return add_constant(Tensor::of<int64_t>({static_cast<int64_t>(values.size())}, values));
-}
-
-ValueId OnnxNode::add_integer(int64_t value)
-{
-    return add_constant(Tensor::of<int64_t>({}, {value}));
-}
-
-ValueId OnnxNode::add_number(float value)
-{
-    return add_constant(Tensor::of<float>({}, {value}));
-}
-
-ValueId OnnxNode::add(std::string_view op_name, std::vector<ValueId> node_inputs, Attributes node_attributes)
-{
-    Value value;
-    value.name = name + "/" + std::string(op_name) + "_" + std::to_string(added_++);
-    Node node{&op(op_name), value.name, std::move(node_inputs), {}, std::move(node_attributes), {}};
-    node.outputs = {graph.add_value(std::move(value))};
-    graph.nodes.push_back(std::move(node));
-    return graph.nodes.back().outputs[0];
-}
-
-void OnnxNode::add(std::string_view op_name, std::vector<ValueId> node_inputs, std::vector<ValueId> node_outputs,
-                   Attributes node_attributes)
-{
-    while (!node_inputs.empty() && node_inputs.back() == no_value)
-        node_inputs.pop_back();
-    graph.nodes.push_back(
-        {&op(op_name), name, std::move(node_inputs), std::move(node_outputs), std::move(node_attributes), {}});
-}
-
-void OnnxNode::add_as(std::string_view op_name)
-{
-    add(op_name, inputs, outputs, attributes);
-}
-
-void OnnxNode::make_input(size_t index, const std::string &attribute)
-{
-    if (!attributes.has(attribute))
-        return;
-    set_input(index, add_integers(attributes.integers(attribute)));
-    attributes.erase(attribute);
-}
-
-void OnnxNode::set_input(size_t index, ValueId id)
-{
-    if (inputs.size() <= index)
-        inputs.resize(index + 1, no_value);
-    inputs[index] = id;
-}
-
-void OnnxNode::set_constant_output(Tensor tensor)
-{
-    if (!wants(0))
-        return;
-    Value &value = graph.values[outputs[0]];
-    value.type = tensor.type();
-    value.shape = tensor.shape();
-    value.constant = std::move(tensor);
-}
-
 namespace {
 
 constexpr int64_t any = INT64_MAX;
 constexpr std::string_view standard = "", microsoft = "com.microsoft";
 
-template <class... Pairs> Attributes with(Pairs &&...pairs)
-{
-    Attributes result;
-    (result.set(pairs.first, pairs.second), ...);
-    return result;
-}
-
-std::pair<const char *, Attribute> integer(const char *name, int64_t value)
-{
-    return {name, value};
-}
-std::pair<const char *, Attribute> text(const char *name, const char *value)
-{
-    return {name, std::string(value)};
-}
-
-void same(OnnxNode &node)
+void same(ImportedNode &node)
 {
     node.add_as(node.type);
 }
 
-void random_numbers(OnnxNode &node)
+void random_numbers(ImportedNode &node)
 {
     throw Error("operator " + node.type +
                 " makes random numbers, which inference does not want; export the model for " + "inference");
 }
 
-void training_only(OnnxNode &node)
+void training_only(ImportedNode &node)
 {
     throw Error("operator " + node.type + " belongs to training; export the model for inference");
 }
 
 /// Before opset 7 a second operand of lower rank was lined up with `axis` of the first one instead of with its end.
-void legacy_broadcast(OnnxNode &node)
+void legacy_broadcast(ImportedNode &node)
 {
     if (node.attributes.integer("broadcast", 0) != 0 && node.attributes.has("axis")) {
         const ValueId a = node.input(0), b = node.input(1);
@@ -153,7 +46,7 @@ void legacy_broadcast(OnnxNode &node)
 }
 
 /// Before opset 7 a slope for each channel had one dimension, whatever the rank of the first input.
-void legacy_prelu(OnnxNode &node)
+void legacy_prelu(ImportedNode &node)
 {
     const Tensor *slope = node.constant(1);
     if (slope && slope->rank() == 1 && slope->count() > 1) {
@@ -169,7 +62,7 @@ void legacy_prelu(OnnxNode &node)
 }
 
 /// The mean and variance of training are outputs 1 and up.
-void batch_normalization_for_inference(OnnxNode &node)
+void batch_normalization_for_inference(ImportedNode &node)
 {
     if (node.attributes.integer("spatial", 1) == 0)
         throw Error(
@@ -178,7 +71,7 @@ void batch_normalization_for_inference(OnnxNode &node)
              with(std::pair<const char *, Attribute>{"epsilon", node.attributes.number("epsilon", 1e-5f)}));
 }
 
-void clip_by_attributes(OnnxNode &node)
+void clip_by_attributes(ImportedNode &node)
 {
     const ValueId like = node.input(0);
     const char *bounds[] = {"min", "max"};
@@ -196,7 +89,7 @@ template <class T> Tensor list(const std::vector<T> &values)
     return Tensor::of<T>({static_cast<int64_t>(values.size())}, values);
 }
 
-void constant(OnnxNode &node)
+void constant(ImportedNode &node)
 {
     if (node.attributes.all().size() != 1)
         throw Error("operator Constant has " + std::to_string(node.attributes.all().size()) + " attributes, want 1");
@@ -216,7 +109,7 @@ void constant(OnnxNode &node)
 }
 
 /// In inference the data passes, and the mask keeps everything.
-void dropout(OnnxNode &node)
+void dropout(ImportedNode &node)
 {
     const Tensor *training = node.constant(2), *ratio = node.constant(1);
     const bool keeps_all = ratio && ratio->count() == 1 && ratio->converted(Type::f64).data<double>()[0] == 0;
@@ -232,14 +125,14 @@ void dropout(OnnxNode &node)
     }
 }
 
-void gemm_with_broadcast(OnnxNode &node)
+void gemm_with_broadcast(ImportedNode &node)
 {
     node.attributes.erase("broadcast");
     node.add_as("Gemm");
 }
 
 /// Opset 20 renamed the modes.
-void grid_sample_with_old_names(OnnxNode &node)
+void grid_sample_with_old_names(ImportedNode &node)
 {
     const std::string mode = node.attributes.text("mode", "bilinear");
     if (mode == "bilinear")
@@ -250,7 +143,7 @@ void grid_sample_with_old_names(OnnxNode &node)
 }
 
 /// Before opset 21 scale and bias had one element a group; now they have one a channel.
-void group_normalization_by_group(OnnxNode &node)
+void group_normalization_by_group(ImportedNode &node)
 {
     const int64_t groups = node.attributes.integer("num_groups", 0);
     if (groups < 1)
@@ -267,7 +160,7 @@ void group_normalization_by_group(OnnxNode &node)
 }
 
 /// Before opset 13 the tensor was seen as a matrix, rows before `axis`, columns from it on.
-void softmax_of_matrix(OnnxNode &node)
+void softmax_of_matrix(ImportedNode &node)
 {
     const ValueId x = node.input(0);
     const int64_t axis = node.attributes.integer("axis", 1);
@@ -282,7 +175,7 @@ void softmax_of_matrix(OnnxNode &node)
 }
 
 /// Of the inputs, iteration count and condition come first.
-void loop(OnnxNode &node)
+void loop(ImportedNode &node)
 {
     const size_t own = node.inputs.size() - node.captured;
     if (own < 2)
@@ -291,7 +184,7 @@ void loop(OnnxNode &node)
     node.add_as("Loop");
 }
 
-void pad_by_attributes(OnnxNode &node)
+void pad_by_attributes(ImportedNode &node)
 {
     const ValueId data = node.input(0);
     if (const float value = node.attributes.number("value", 0); value != 0)
@@ -303,7 +196,7 @@ void pad_by_attributes(OnnxNode &node)
     node.add_as("Pad");
 }
 
-void axes_by_attribute(OnnxNode &node)
+void axes_by_attribute(ImportedNode &node)
 {
     node.make_input(1, "axes");
     node.add_as(node.type);
@@ -319,7 +212,7 @@ bool shrinks(const Tensor *scales)
     return std::any_of(values.begin(), values.end(), [](float scale) { return scale < 1; });
 }
 
-void add_asymmetric_resize(OnnxNode &node, ValueId scales, bool shrinking)
+void add_asymmetric_resize(ImportedNode &node, ValueId scales, bool shrinking)
 {
     std::string mode = node.attributes.text("mode", "nearest");
     if (mode == "bilinear")
@@ -330,7 +223,7 @@ void add_asymmetric_resize(OnnxNode &node, ValueId scales, bool shrinking)
                   text("nearest_mode", shrinking ? "ceil" : "floor")));
 }
 
-void upsample_by_attribute(OnnxNode &node)
+void upsample_by_attribute(ImportedNode &node)
 {
     if (!node.attributes.has("scales"))
         throw Error("operator Upsample lacks the attribute scales");
@@ -339,18 +232,18 @@ void upsample_by_attribute(OnnxNode &node)
 }
 
 /// Resize 10 took the source pixel below when growing, the one above when shrinking.
-void resize_by_scales(OnnxNode &node)
+void resize_by_scales(ImportedNode &node)
 {
     add_asymmetric_resize(node, node.input(1), shrinks(node.constant(1)));
 }
 
-void reshape_by_attribute(OnnxNode &node)
+void reshape_by_attribute(ImportedNode &node)
 {
     node.make_input(1, "shape");
     node.add_as("Reshape");
 }
 
-void max_roi_pool(OnnxNode &node)
+void max_roi_pool(ImportedNode &node)
 {
     const auto sizes = node.attributes.integers("pooled_shape");
     if (sizes.size() != 2)
@@ -361,18 +254,18 @@ void max_roi_pool(OnnxNode &node)
     node.add_as("ROIPooling");
 }
 
-void roi_align_with_whole_pixels(OnnxNode &node)
+void roi_align_with_whole_pixels(ImportedNode &node)
 {
     node.attributes.set("coordinate_transformation_mode", std::string("output_half_pixel"));
     node.add_as("RoiAlign");
 }
 
-void scatter(OnnxNode &node)
+void scatter(ImportedNode &node)
 {
     node.add_as("ScatterElements");
 }
 
-void slice_by_attributes(OnnxNode &node)
+void slice_by_attributes(ImportedNode &node)
 {
     if (!node.attributes.has("starts") || !node.attributes.has("ends"))
         throw Error("operator Slice lacks the attributes starts and ends");
@@ -383,27 +276,27 @@ void slice_by_attributes(OnnxNode &node)
 }
 
 /// Without sizes the parts are equal.
-void split_evenly(OnnxNode &node)
+void split_evenly(ImportedNode &node)
 {
     if (!node.has(1) && !node.attributes.has("num_outputs"))
         node.attributes.set("num_outputs", static_cast<int64_t>(node.outputs.size()));
     node.add_as("Split");
 }
 
-void split_by_attribute(OnnxNode &node)
+void split_by_attribute(ImportedNode &node)
 {
     node.make_input(1, "split");
     split_evenly(node);
 }
 
-void top_k_by_attribute(OnnxNode &node)
+void top_k_by_attribute(ImportedNode &node)
 {
     node.set_input(1, node.add_integers({node.attributes.integer("k", 1)}));
     node.attributes.erase("k");
     node.add_as("TopK");
 }
 
-void image_scaler(OnnxNode &node)
+void image_scaler(ImportedNode &node)
 {
     const std::vector<float> bias = node.attributes.numbers("bias");
     const ValueId scaled = node.add("Mul", {node.input(0), node.add_number(node.attributes.number("scale", 1))});
@@ -411,30 +304,30 @@ void image_scaler(OnnxNode &node)
     node.add("Add", {scaled, node.add_constant(std::move(offsets))}, node.outputs);
 }
 
-ValueId dequantized(OnnxNode &node, size_t first)
+ValueId dequantized(ImportedNode &node, size_t first)
 {
     return node.add("DequantizeLinear", {node.input(first), node.input(first + 1), node.optional_input(first + 2)});
 }
 
-void quantize(OnnxNode &node, ValueId number, size_t first)
+void quantize(ImportedNode &node, ValueId number, size_t first)
 {
     node.add("QuantizeLinear", {number, node.input(first), node.optional_input(first + 1)}, node.outputs);
 }
 
 /// QLinearAdd, QLinearMul: of two quantised inputs (a, scale, zero point; b …), then scale and zero point of the
 /// result.
-template <const char *name> void quantized_binary(OnnxNode &node)
+template <const char *name> void quantized_binary(ImportedNode &node)
 {
     quantize(node, node.add(name, {dequantized(node, 0), dequantized(node, 3)}), 6);
 }
 
 /// Of one quantised input, then scale and zero point of the result.
-template <const char *name> void quantized_unary(OnnxNode &node)
+template <const char *name> void quantized_unary(ImportedNode &node)
 {
     quantize(node, node.add(name, {dequantized(node, 0)}, node.attributes), 3);
 }
 
-template <const char *name> void quantized_pooling(OnnxNode &node)
+template <const char *name> void quantized_pooling(ImportedNode &node)
 {
     if (node.attributes.integer("channels_last", 0) != 0)
         throw Error("operator " + node.type +
@@ -443,7 +336,7 @@ template <const char *name> void quantized_pooling(OnnxNode &node)
     quantized_unary<name>(node);
 }
 
-void quantized_concat(OnnxNode &node)
+void quantized_concat(ImportedNode &node)
 {
     std::vector<ValueId> parts;
     for (size_t first = 2; first < node.inputs.size(); first += 3)
@@ -452,7 +345,7 @@ void quantized_concat(OnnxNode &node)
 }
 
 /// The activation that a fused operator names, with its parameters in the order of ONNX's attributes.
-void add_activation(OnnxNode &node, ValueId x, const std::string &parameters_name)
+void add_activation(ImportedNode &node, ValueId x, const std::string &parameters_name)
 {
     static constexpr struct {
         std::string_view name;
@@ -479,7 +372,7 @@ void add_activation(OnnxNode &node, ValueId x, const std::string &parameters_nam
     node.add(name, std::move(inputs), node.outputs, std::move(attributes));
 }
 
-void fused_convolution(OnnxNode &node)
+void fused_convolution(ImportedNode &node)
 {
     Attributes attributes = node.attributes;
     attributes.erase("activation");
@@ -493,7 +386,7 @@ void fused_convolution(OnnxNode &node)
         node.add("Identity", {sum}, node.outputs);
 }
 
-void fused_gemm(OnnxNode &node)
+void fused_gemm(ImportedNode &node)
 {
     Attributes attributes;
     for (const char *name : {"alpha", "beta", "transA", "transB"})
@@ -503,7 +396,7 @@ void fused_gemm(OnnxNode &node)
     add_activation(node, sum, "activation_params");
 }
 
-void gelu_with_bias(OnnxNode &node)
+void gelu_with_bias(ImportedNode &node)
 {
     ValueId x = node.input(0);
     if (node.has(1))
@@ -512,7 +405,7 @@ void gelu_with_bias(OnnxNode &node)
     node.add("Gelu", {x}, node.outputs, with(text("approximate", fast ? "tanh" : "none")));
 }
 
-void quick_gelu(OnnxNode &node)
+void quick_gelu(ImportedNode &node)
 {
     const ValueId x = node.input(0);
     const ValueId alpha = node.add("CastLike", {node.add_number(node.attributes.number("alpha", 1.702f)), x});
@@ -759,19 +652,19 @@ constexpr OnnxOperator operators[] = {
     {microsoft, "QuickGelu", 1, any, quick_gelu},
 };
 
-bool before(const OnnxOperator &row, const OnnxNode &node)
+bool before(const OnnxOperator &row, const ImportedNode &node)
 {
     return std::pair(row.domain, row.type) < std::pair<std::string_view, std::string_view>(node.domain, node.type);
 }
 
-std::string describe(const OnnxNode &node)
+std::string describe(const ImportedNode &node)
 {
     return "operator " + node.type + " (domain " + (node.domain.empty() ? "ai.onnx" : node.domain) + ", opset " +
            std::to_string(node.opset) + ") is not supported; ";
 }
 
 /// Says which versions would do, when the operator is known.
-std::string cure(std::span<const OnnxOperator> rows, const OnnxNode &node)
+std::string cure(std::span<const OnnxOperator> rows, const ImportedNode &node)
 {
     if (node.domain == "ai.onnx.ml")
         return "models of classical machine learning cannot be read, export a neural network";
@@ -785,7 +678,7 @@ std::string cure(std::span<const OnnxOperator> rows, const OnnxNode &node)
 
 } // namespace
 
-void translate(OnnxNode &node)
+void translate(ImportedNode &node)
 {
     const auto *first = std::partition_point(std::begin(operators), std::end(operators),
                                              [&](const OnnxOperator &row) { return before(row, node); });

@@ -1,70 +1,19 @@
 #pragma once
-#include "graph.h"
+#include "imported_node.h"
 
 #include <climits>
-#include <string>
-#include <string_view>
-#include <unordered_map>
-#include <vector>
 
 namespace leat {
-
-/// One node of an ONNX file on its way into the graph: what the rows of the operator table see and edit.
-class OnnxNode {
-  public:
-    /// `ranks` are those that the file declares for values whose shape the graph does not know yet.
-    OnnxNode(Graph &target, const std::unordered_map<ValueId, size_t> &ranks) : graph(target), ranks_(ranks) {}
-
-    Graph &graph;
-    std::string name, domain, type;
-    int64_t opset = 0; ///< version of the domain that the model imports
-    std::vector<ValueId> inputs, outputs;
-    size_t captured = 0; ///< how many of the inputs, the last ones, are only read by the subgraphs
-    Attributes attributes;
-
-    bool has(size_t input) const { return input < inputs.size() && inputs[input] != no_value; }
-    bool wants(size_t output) const { return output < outputs.size() && outputs[output] != no_value; }
-    /// Throws Error when it is absent.
-    ValueId input(size_t index) const;
-    /// no_value when it is absent.
-    ValueId optional_input(size_t index) const { return has(index) ? inputs[index] : no_value; }
-    /// Nothing when the input is absent or not constant.
-    const Tensor *constant(size_t input) const;
-    /// Nothing when neither the graph nor the file says it.
-    std::optional<size_t> rank(size_t input) const;
-
-    /// Adds a constant that only this node reads.
-    ValueId add_constant(Tensor);
-    ValueId add_integers(const std::vector<int64_t> &values);
-    ValueId add_integer(int64_t value); ///< of rank 0
-    ValueId add_number(float value);    ///< of rank 0
-    /// Adds a node with one new output, and returns that.
-    ValueId add(std::string_view op, std::vector<ValueId> node_inputs, Attributes node_attributes = {});
-    /// Adds a node that makes outputs of this one. Throws Error when the table of ops lacks it.
-    void add(std::string_view op, std::vector<ValueId> node_inputs, std::vector<ValueId> node_outputs,
-             Attributes node_attributes = {});
-    /// Adds a node with the name of this one, its inputs, outputs and attributes.
-    void add_as(std::string_view op);
-    /// Moves a list of integers to an input, as newer versions want it. Does nothing when it is absent.
-    void make_input(size_t index, const std::string &attribute);
-    void set_input(size_t index, ValueId);
-    /// Lets the constant be the output.
-    void set_constant_output(Tensor);
-
-  private:
-    const std::unordered_map<ValueId, size_t> &ranks_;
-    int added_ = 0;
-};
 
 /// How an operator of some versions becomes ops. The result has the semantics of the ops: ONNX, operator set 22.
 struct OnnxOperator {
     std::string_view domain, type;
     int64_t first, last; ///< versions of the domain, both inclusive
-    void (*translate)(OnnxNode &);
+    void (*translate)(ImportedNode &);
 };
 
 /// Adds the ops that the node stands for to its graph. Throws Error when the operator, or that version of it, is not
 /// supported.
-void translate(OnnxNode &);
+void translate(ImportedNode &);
 
 } // namespace leat

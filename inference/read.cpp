@@ -19,8 +19,6 @@ struct Foreign {
 };
 
 constexpr Foreign foreign[] = {
-    {0, "<?xml"sv, "this is an OpenVINO IR or another XML file, which this version cannot read; use the ONNX model"},
-    {0, "<net"sv, "this is an OpenVINO IR, which this version cannot read; use the ONNX model that it was made from"},
     {0, "PK\3\4"sv, "this is a zip archive (PyTorch and Keras save such files); export the model to ONNX"},
     {0, "\x80\2"sv, "this is a Python pickle (older PyTorch saves such files); export the model to ONNX"},
     {0, "\x89HDF"sv, "this is an HDF5 file (Keras saves such files); convert the model to ONNX with tf2onnx"},
@@ -44,6 +42,14 @@ std::string_view advice_for(std::string_view bytes)
     if (std::all_of(start.begin(), start.end(), is_text))
         return "this is a text file, not an ONNX model; check the path";
     return {};
+}
+
+bool is_xml(std::string_view bytes)
+{
+    if (bytes.starts_with("\xef\xbb\xbf"sv)) // the byte order mark of UTF-8
+        bytes.remove_prefix(3);
+    bytes.remove_prefix(std::min(bytes.find_first_not_of(" \t\r\n"), bytes.size()));
+    return bytes.starts_with("<"sv);
 }
 
 std::vector<std::byte> read_bytes(const fs::path &path)
@@ -76,7 +82,10 @@ Graph read_model_file(const fs::path &path)
 {
     return in_context("while reading \"" + path.string() + "\"", [&] {
         const std::vector<std::byte> bytes = read_bytes(path);
-        const auto advice = advice_for({reinterpret_cast<const char *>(bytes.data()), bytes.size()});
+        const std::string_view text(reinterpret_cast<const char *>(bytes.data()), bytes.size());
+        if (is_xml(text))
+            return read_openvino(bytes, fs::path(path).replace_extension(".bin"));
+        const auto advice = advice_for(text);
         if (!advice.empty())
             throw Error(std::string(advice));
         return read_onnx(bytes, path.has_parent_path() ? path.parent_path() : fs::path("."));

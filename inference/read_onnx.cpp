@@ -146,10 +146,10 @@ class OnnxReader {
     void read_interface(const onnx::GraphProto &, OnnxScope &);
     void read_nodes(const OnnxNodes &, OnnxScope &);
     void read_node(const onnx::NodeProto &, const std::string &name, OnnxScope &);
-    void inline_function(const Function &, const onnx::NodeProto &, OnnxNode &call, OnnxScope &);
-    void read_attributes(const onnx::NodeProto &, OnnxNode &, OnnxScope &);
+    void inline_function(const Function &, const onnx::NodeProto &, ImportedNode &call, OnnxScope &);
+    void read_attributes(const onnx::NodeProto &, ImportedNode &, OnnxScope &);
     std::optional<Attribute> read_attribute(const onnx::AttributeProto &);
-    void read_subgraphs(const std::vector<const onnx::AttributeProto *> &, OnnxNode &, OnnxScope &);
+    void read_subgraphs(const std::vector<const onnx::AttributeProto *> &, ImportedNode &, OnnxScope &);
     std::vector<ValueId> find_inputs(const onnx::NodeProto &, OnnxScope &);
     std::vector<ValueId> make_outputs(const onnx::NodeProto &, OnnxScope &);
     std::vector<ValueId> find_outputs(const onnx::GraphProto &, OnnxScope &);
@@ -189,7 +189,7 @@ std::optional<Attribute> OnnxReader::read_attribute(const onnx::AttributeProto &
     }
 }
 
-void OnnxReader::read_attributes(const onnx::NodeProto &stored, OnnxNode &node, OnnxScope &scope)
+void OnnxReader::read_attributes(const onnx::NodeProto &stored, ImportedNode &node, OnnxScope &scope)
 {
     std::vector<const onnx::AttributeProto *> subgraphs;
     for (const auto &attribute : stored.attribute()) {
@@ -220,7 +220,7 @@ void OnnxReader::read_attributes(const onnx::NodeProto &stored, OnnxNode &node, 
 
 /// Every value of the enclosing graph that one of the subgraphs reads becomes one more input of the node and of each
 /// of the subgraphs, in the same order.
-void OnnxReader::read_subgraphs(const std::vector<const onnx::AttributeProto *> &attributes, OnnxNode &node,
+void OnnxReader::read_subgraphs(const std::vector<const onnx::AttributeProto *> &attributes, ImportedNode &node,
                                 OnnxScope &outer)
 {
     if (attributes.size() > max_subgraphs)
@@ -325,7 +325,7 @@ void OnnxReader::charge(const onnx::NodeProto &stored, const OnnxScope &scope)
 
 void OnnxReader::read_node(const onnx::NodeProto &stored, const std::string &name, OnnxScope &scope)
 {
-    OnnxNode node(scope.graph, scope.ranks);
+    ImportedNode node(scope.graph, scope.ranks);
     node.name = name;
     node.domain = normal_domain(stored.domain());
     node.type = stored.op_type();
@@ -355,7 +355,7 @@ void OnnxReader::read_nodes(const OnnxNodes &nodes, OnnxScope &scope)
     }
 }
 
-void OnnxReader::inline_function(const Function &function, const onnx::NodeProto &stored, OnnxNode &call,
+void OnnxReader::inline_function(const Function &function, const onnx::NodeProto &stored, ImportedNode &call,
                                  OnnxScope &outer)
 {
     const auto &body = *function.body;

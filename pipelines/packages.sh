@@ -7,7 +7,7 @@ build_packages=(
   build-essential meson ninja-build pkg-config ccache
   libdnnl-dev libtbb-dev libhwy-dev
   libprotobuf-dev protobuf-compiler libonnx-dev
-  nlohmann-json3-dev libcli11-dev
+  nlohmann-json3-dev libpugixml-dev libcli11-dev
   libcairo2-dev libpango1.0-dev
   libpaho-mqtt-dev librdkafka-dev
   ocl-icd-opencl-dev libva-dev

@@ -388,7 +388,7 @@ int inspect(const InspectOptions &options)
 std::function<int()> add_inspect(CLI::App &app)
 {
     auto options = std::make_shared<InspectOptions>();
-    app.add_option("MODEL", options->model.path, "Model file (.onnx)")->required();
+    app.add_option("MODEL", options->model.path, "Model file (.onnx, .xml)")->required();
     app.add_option("-d,--device", options->devices, "Device to compile for; may be given several times")
         ->take_all()
         ->allow_extra_args(false)

@@ -32,7 +32,7 @@ void add_decode_options(CLI::App &app, DecodeOptions &decode)
 std::function<int()> add_run(CLI::App &app)
 {
     auto options = std::make_shared<RunOptions>();
-    app.add_option("MODEL", options->model.path, "Model file (.onnx)")->required();
+    app.add_option("MODEL", options->model.path, "Model file (.onnx, .xml)")->required();
     app.add_option("IMAGE", options->pictures, "Pictures; each gives a line of JSON with what was found in it");
     app.add_option("-d,--device", options->device, "Device, as listed by `leat devices`")->capture_default_str();
     app.add_option("-i,--input", options->inputs,

@@ -201,9 +201,59 @@ void dynamic_quantize(RunContext &context)
     copy_to_output(context, 2, Tensor::of<uint8_t>({}, {zero_point}));
 }
 
+// FakeQuantize
+
+/// The limits of the input and of the output, broadcast over the data.
+void fake_quantize_rule(ShapeContext &context)
+{
+    want_type(context, 0, TypeSet::floating);
+    if (context.attributes().integer("levels", 0) < 2)
+        throw Error("levels is " + std::to_string(context.attributes().integer("levels", 0)) + ", want 2 or more");
+    for (size_t i = 1; i < 5; i++)
+        if (context.shape(0) && context.shape(i) &&
+            broadcast(*context.shape(0), *context.shape(i)) != *context.shape(0))
+            throw Error("input " + std::to_string(i) + " (" + to_string(*context.shape(i)) +
+                        ") does not fit the data (" + to_string(*context.shape(0)) + ")");
+    context.output(0, context.type(0), context.shape(0));
+}
+
+/// A limit as f32, one for all elements or one for each.
+Tensor limit_of(const RunContext &context, size_t input)
+{
+    const Tensor limit = context.inputs[input].converted(Type::f32);
+    const Shape &shape = context.inputs[0].shape();
+    if (limit.count() == 1)
+        return limit;
+    Tensor each(Type::f32, shape);
+    copy_elements(limit, each, shape, {broadcast_strides(limit.shape(), shape), strides_of(shape)});
+    return each;
+}
+
+/// OpenVINO's FakeQuantize-1, in f32: rounds to `levels` steps between the limits, halves to even.
+void fake_quantize(RunContext &context)
+{
+    const auto last = static_cast<float>(context.node.attributes.integer("levels", 0) - 1);
+    const Tensor x = context.inputs[0].converted(Type::f32);
+    const std::array limits{limit_of(context, 1), limit_of(context, 2), limit_of(context, 3), limit_of(context, 4)};
+    Tensor y(Type::f32, x.shape());
+    for (size_t i = 0; i < x.count(); i++) {
+        const auto at = [&](size_t limit) { return limits[limit].data<float>()[limits[limit].count() == 1 ? 0 : i]; };
+        const float value = x.data<float>()[i], low = at(0), high = at(1), out_low = at(2), out_high = at(3);
+        float &result = y.data<float>()[i];
+        if (value <= std::min(low, high))
+            result = out_low;
+        else if (value > std::max(low, high))
+            result = out_high;
+        else
+            result = std::nearbyint((value - low) / (high - low) * last) / last * (out_high - out_low) + out_low;
+    }
+    copy_to_output(context, 0, y.converted(context.inputs[0].type()));
+}
+
 constexpr Op rows[] = {
     {"DequantizeLinear", 2, 3, 1, dequantize_rule, dequantize},
     {"DynamicQuantizeLinear", 1, 1, 3, dynamic_quantize_rule, dynamic_quantize},
+    {"FakeQuantize", 5, 5, 1, fake_quantize_rule, fake_quantize},
     {"QuantizeLinear", 2, 3, 1, quantize_rule, quantize},
 };
 

@@ -1,0 +1,24 @@
+#pragma once
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <span>
+
+namespace leat {
+
+/// A file in memory, read-only and shared between processes: pages are read when they are touched. Whoever holds it
+/// must not let the file be shortened meanwhile.
+class MappedFile {
+  public:
+    /// Throws Error without the path.
+    explicit MappedFile(const std::filesystem::path &);
+    ~MappedFile();
+    MappedFile(const MappedFile &) = delete;
+    MappedFile &operator=(const MappedFile &) = delete;
+    std::span<const std::byte> bytes() const { return bytes_; }
+
+  private:
+    std::span<const std::byte> bytes_;
+};
+
+} // namespace leat
