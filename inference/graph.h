@@ -53,7 +53,9 @@ struct PostOp {
     };
     Kind kind = Kind::unary;
     const Op *op = nullptr;
-    Attributes attributes;    ///< of `op`; Clip keeps its bounds here, as numbers "min" and "max"
+    /// Of `op`. Clip keeps its bounds here, as numbers "min" and "max", and QuantizeLinear its "scale" and integer
+    /// "zero_point". A binary one with these two reads integers that stand for (input - zero_point) * scale.
+    Attributes attributes;
     ValueId input = no_value; ///< binary: the other operand
 };
 
@@ -73,7 +75,8 @@ struct Graph {
     std::vector<Value> values;
     std::vector<Node> nodes;
     std::vector<ValueId> inputs, outputs;
-    /// What the model file says of itself: metadata_props, rt_info, and as "onnx.producer_name" the program that wrote it.
+    /// What the model file says of itself: metadata_props, rt_info, and as "onnx.producer_name" the program that wrote
+    /// it.
     std::map<std::string, std::string> metadata;
 
     ValueId add_value(Value value);

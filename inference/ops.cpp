@@ -19,22 +19,54 @@ std::vector<const Op *> make_table()
     return table;
 }
 
+Tensor zero_point_of(const PostOp &post, Type type)
+{
+    return Tensor::of<int64_t>({}, {post.attributes.integer("zero_point", 0)}).converted(type);
+}
+
+/// What the unary op reads after the value, as the attributes have it.
+std::vector<Tensor> parameters_of(const PostOp &post, Type type)
+{
+    std::vector<Tensor> parameters;
+    if (post.op->name == "Clip")
+        for (const char *bound : {"min", "max"})
+            parameters.push_back(post.attributes.has(bound)
+                                     ? Tensor::of<float>({}, {post.attributes.number(bound, 0)}).converted(type)
+                                     : Tensor());
+    if (post.op->name == "QuantizeLinear") {
+        parameters.push_back(Tensor::of<float>({}, {post.attributes.number("scale", 1)}));
+        parameters.push_back(zero_point_of(post, type_attribute(post.attributes, "output_dtype", Type::u8)));
+    }
+    return parameters;
+}
+
 Tensor apply_unary(const PostOp &post, const Tensor &value)
 {
     Node node;
     node.op = post.op;
     node.attributes = post.attributes;
-    std::vector<Tensor> inputs{value};
-    if (post.op->name == "Clip")
-        for (const char *bound : {"min", "max"})
-            inputs.push_back(post.attributes.has(bound)
-                                 ? Tensor::of<float>({}, {post.attributes.number(bound, 0)}).converted(value.type())
-                                 : Tensor());
+    std::vector<Tensor> inputs = parameters_of(post, value.type());
+    inputs.insert(inputs.begin(), value);
     node.inputs.assign(inputs.size(), 0);
     node.outputs = {0};
     Tensor result;
     RunContext context(node, inputs, {&result, 1});
     post.op->reference(context);
+    return result;
+}
+
+/// The numbers that a quantised operand stands for.
+Tensor dequantised(const PostOp &post, const Tensor &operand)
+{
+    Node node;
+    node.op = &op("DequantizeLinear");
+    node.inputs = {0, 0, 0};
+    node.outputs = {0};
+    const std::array<Tensor, 3> inputs{operand, Tensor::of<float>({}, {post.attributes.number("scale", 1)}),
+                                       zero_point_of(post, operand.type())};
+    Tensor result;
+    RunContext context(node, inputs, {&result, 1});
+    node.op->reference(context);
     return result;
 }
 
@@ -45,7 +77,7 @@ Tensor apply_binary(const PostOp &post, const Tensor &value, const Tensor &opera
     node.attributes = post.attributes;
     node.inputs = {0, 0};
     node.outputs = {0};
-    const std::array<Tensor, 2> inputs{value, operand};
+    const std::array<Tensor, 2> inputs{value, post.attributes.has("scale") ? dequantised(post, operand) : operand};
     Tensor result;
     RunContext context(node, inputs, {&result, 1});
     post.op->reference(context);
@@ -106,6 +138,13 @@ Tensor &RunContext::output(size_t index, Type type, Shape shape)
     if (!tensor || tensor.type() != type || tensor.shape() != shape)
         tensor = Tensor(type, std::move(shape));
     return tensor;
+}
+
+Type type_after(const PostOp &post, Type before)
+{
+    if (post.op->name == "QuantizeLinear")
+        return type_attribute(post.attributes, "output_dtype", Type::u8);
+    return post.op->name == "Cast" ? type_attribute(post.attributes, "to", before) : before;
 }
 
 void run_reference(RunContext &context, std::span<const Tensor> operands)

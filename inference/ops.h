@@ -72,6 +72,9 @@ const Op &op(std::string_view name);
 /// The whole table, sorted by name.
 std::span<const Op *const> all_ops();
 
+/// The element type that the post-op makes of `before`.
+Type type_after(const PostOp &, Type before);
+
 /// Runs the reference kernel and then the post-ops. `operands` are those of the binary post-ops, in order.
 void run_reference(RunContext &, std::span<const Tensor> operands);
 

@@ -88,10 +88,20 @@ bool has_loop(const Node &node)
     return false;
 }
 
+/// Quantised weights stay integers: whether to compute with them is for the device to say.
+bool keeps_integers(const Graph &graph, const Node &node)
+{
+    if (node.op->name != "DequantizeLinear")
+        return false;
+    const Type type = graph.values[node.inputs[0]].type;
+    return type == Type::u8 || type == Type::s8;
+}
+
 /// Takes what it adds to the graph from the budget, in bytes.
 void fold(Graph &graph, const Node &node, int64_t &budget)
 {
-    if (!node.op->reference || has_loop(node) || fold_shape(graph, node) || fold_cast_like(graph, node))
+    if (!node.op->reference || has_loop(node) || fold_shape(graph, node) || fold_cast_like(graph, node) ||
+        keeps_integers(graph, node))
         return;
     std::vector<Tensor> inputs, operands;
     for (ValueId id : node.inputs) {
@@ -139,6 +149,8 @@ void infer_shapes(Graph &graph)
         in_context("node \"" + node.name + "\" (" + std::string(node.op->name) + ")", [&] {
             ShapeContext context(graph, node);
             node.op->shape(context);
+            for (const PostOp &post : node.post_ops)
+                graph.values[node.outputs[0]].type = type_after(post, graph.values[node.outputs[0]].type);
             fold(graph, node, budget);
         });
         if (!already_constant(graph, node))

@@ -1,9 +1,11 @@
 #include "devices/devices.h"
 
+#include "devices/cpu/integers.h"
 #include "devices/cpu/lanes.h"
 #include "devices/cpu/onednn.h"
 #include "devices/cpu/plan.h"
 #include "devices/cpu/precision.h"
+#include "devices/cpu/team.h"
 #include "devices/cpu/topology.h"
 #include "inference/options.h"
 #include "inference/passes.h"
@@ -59,16 +61,17 @@ class Plans {
 
     std::shared_ptr<const Plan> make(const std::vector<Shape> &shapes)
     {
-        auto graph = graph_;
+        Graph sized = *graph_;
         if (!as_they_are(shapes)) {
-            Graph sized = *graph_;
             for (size_t i = 0; i < shapes.size(); i++)
                 sized.values[inputs_[i]].shape = shapes[i];
             infer_shapes(sized);
             optimise(sized, options_); // known sizes let more passes apply
-            graph = std::make_shared<const Graph>(std::move(sized));
         }
-        return Plan::make(graph, weights_, threads_, lanes_, options_.profiling);
+        IntegerReport integers;
+        with_one_thread([&] { integers = compute_in_integers(sized, weights_); });
+        return Plan::make(std::make_shared<const Graph>(std::move(sized)), weights_, threads_, lanes_,
+                          options_.profiling, integers.refusals);
     }
 
     bool as_they_are(const std::vector<Shape> &shapes) const

@@ -104,6 +104,7 @@ std::unique_ptr<Kernel> make_copy(const Layout &from, const Layout &to, int thre
 // kernels/, one file each.
 Attempt attempt_reference(const NodeFacts &);
 Attempt attempt_image(const NodeFacts &);
+Attempt attempt_integer_product(const NodeFacts &);
 Attempt attempt_reshape_view(const NodeFacts &);
 Attempt attempt_transpose_view(const NodeFacts &);
 Attempt attempt_slice_view(const NodeFacts &);

@@ -26,7 +26,7 @@ std::string form_of(const Layout &layout)
     return form;
 }
 
-/// Roughly what the node takes on one thread, in nanoseconds: 100 GFLOP/s, or 10 GB/s.
+/// Roughly what the node takes on one thread, in nanoseconds: 100 GFLOP/s, 400 on integers, or 10 GB/s.
 double estimated_nanoseconds(const NodeFacts &facts)
 {
     auto count = [&](size_t input) {
@@ -38,6 +38,10 @@ double estimated_nanoseconds(const NodeFacts &facts)
         return 2 * out * count(1) / static_cast<double>(std::max<int64_t>(facts.dims(1)[0], 1)) / 100;
     if (op == "ConvTranspose" && facts.has(1))
         return 2 * count(0) * count(1) / static_cast<double>(std::max<int64_t>(facts.dims(1)[0], 1)) / 100;
+    if (op == "ConvInteger" && facts.has(1))
+        return 2 * out * count(1) / static_cast<double>(std::max<int64_t>(facts.dims(1)[0], 1)) / 400;
+    if (op == "MatMulInteger" && !facts.dims(0).empty())
+        return 2 * out * static_cast<double>(facts.dims(0).back()) / 400;
     if ((op == "MatMul" || op == "Gemm") && !facts.dims(0).empty())
         return 2 * out * static_cast<double>(facts.dims(0).back()) / 100;
     double bytes = out * 4;
@@ -63,9 +67,9 @@ bool row_lists(const KernelRow &row, std::string_view op)
 /// layout.
 class Lowering {
   public:
-    Lowering(Plan &plan, Weights &weights, int threads)
-        : plan_(plan), graph_(*plan.graph_), weights_(weights), threads_(threads), versions_(graph_.values.size()),
-          loose_(graph_.values.size(), false), readers_(graph_.values.size(), 0)
+    Lowering(Plan &plan, Weights &weights, int threads, const std::map<std::string, std::string> &refusals)
+        : plan_(plan), graph_(*plan.graph_), weights_(weights), threads_(threads), refusals_(refusals),
+          versions_(graph_.values.size()), loose_(graph_.values.size(), false), readers_(graph_.values.size(), 0)
     {
     }
 
@@ -94,6 +98,7 @@ class Lowering {
     const Graph &graph_;
     Weights &weights_;
     const int threads_;
+    const std::map<std::string, std::string> &refusals_;
     std::vector<std::vector<Version>> versions_; // by value; the first is what its maker wrote
     std::vector<bool> loose_;                    // by value: only the run knows its shape
     std::vector<int> readers_;                   // by value: reads to come
@@ -342,6 +347,8 @@ class Lowering {
                     report.reason = !reasons.empty()  ? reasons
                                     : row.ops.empty() ? "there is no other kernel for this op"
                                                       : "the first in the table fits";
+                    if (const auto refusal = refusals_.find(node.name); refusal != refusals_.end())
+                        report.reason = "not on integers: " + refusal->second + "; " + report.reason;
                     apply(node, *choice);
                     if (after->kernel)
                         apply_after(node, *after);
@@ -402,13 +409,19 @@ class Lowering {
         }
     }
 
-    /// The post-ops that the kernel left, in place on its output.
+    /// The post-ops that the kernel left: in place on its output, unless they give another type.
     void apply_after(const Node &node, Choice &choice)
     {
         const std::vector<ValueId> ids = operands_of(node);
-        const Place value = versions_[node.outputs[0]].front().place;
+        const Version made = versions_[node.outputs[0]].front();
+        Place value = made.place;
         Step step;
         step.in = {value};
+        if (choice.out[0].type != made.layout.type) {
+            value = {add_arena(choice.out[0].bytes()), 0};
+            versions_[node.outputs[0]].clear();
+            add_version(node.outputs[0], value, choice.out[0]);
+        }
         for (const Reads &reads : choice.in)
             step.in.push_back(version(ids[reads.operand], reads.layout));
         step.out = {value};
@@ -477,12 +490,12 @@ class Lowering {
 };
 
 std::shared_ptr<const Plan> Plan::make(std::shared_ptr<const Graph> graph, Weights &weights, int threads, int lanes,
-                                       bool profiling)
+                                       bool profiling, const std::map<std::string, std::string> &refusals)
 {
     auto plan = std::make_shared<Plan>();
     plan->graph_ = std::move(graph);
     plan->profiling_ = profiling;
-    with_one_thread([&] { Lowering(*plan, weights, threads).run(); });
+    with_one_thread([&] { Lowering(*plan, weights, threads, refusals).run(); });
     plan->states_.resize(static_cast<size_t>(lanes));
     plan->measured_ = std::vector<Measured>(std::max<size_t>(plan->reports_.size(), 1));
     return plan;

@@ -72,6 +72,49 @@ const EltwiseRow eltwise_rows[] = {
     {"Tanh", plain<algorithm::eltwise_tanh>},
 };
 
+struct Eltwise {
+    algorithm algo = algorithm::undef;
+    float alpha = 0, beta = 0;
+};
+
+Eltwise eltwise_at(const dnnl::post_ops &ops, int index)
+{
+    Eltwise found;
+#if DNNL_VERSION_MAJOR >= 3
+    ops.get_params_eltwise(index, found.algo, found.alpha, found.beta);
+#else
+    float scale = 1;
+    ops.get_params_eltwise(index, scale, found.algo, found.alpha, found.beta);
+#endif
+    return found;
+}
+
+/// Whether a function with other parameters than `next` has is there already. 2.6 keeps one set of parameters for each
+/// function, whichever of several post-ops it belongs to, and gives wrong numbers.
+bool clashes(const dnnl::post_ops &ops, const Eltwise &next)
+{
+    for (int i = 0; i < ops.len(); i++) {
+        if (ops.kind(i) != dnnl::primitive::kind::eltwise)
+            continue;
+        const Eltwise other = eltwise_at(ops, i);
+        if (other.algo == next.algo && (other.alpha != next.alpha || other.beta != next.beta))
+            return true;
+    }
+    return false;
+}
+
+/// Appends what `append(post_ops &)` appends; false, and nothing, when it clashes with what is there.
+template <class Append> bool append_apart(dnnl::post_ops &ops, Append append)
+{
+    dnnl::post_ops next;
+    append(next);
+    for (int i = 0; i < next.len(); i++)
+        if (clashes(ops, eltwise_at(next, i)))
+            return false;
+    append(ops);
+    return true;
+}
+
 /// A primitive descriptor, whatever its class, as what the kernels need of it.
 template <class PrimitiveDesc, class Primitive> Made made(const PrimitiveDesc &pd, Primitive primitive)
 {
@@ -125,10 +168,8 @@ Desc any(Type type, const Dims &dims)
 bool append_unary(dnnl::post_ops &ops, const PostOp &post)
 {
     for (const EltwiseRow &row : eltwise_rows)
-        if (row.op == post.op->name) {
-            row.append(ops, post.attributes);
-            return true;
-        }
+        if (row.op == post.op->name)
+            return append_apart(ops, [&](dnnl::post_ops &to) { row.append(to, post.attributes); });
     return false;
 }
 
@@ -195,6 +236,68 @@ Made lrn(const Desc &src, const Desc &dst, int64_t size, float alpha, float beta
                                                attr, engine());
 #endif
     return made(pd, dnnl::lrn_forward(pd));
+}
+
+bool has_integer_dot_products()
+{
+    // The instruction sets are bit sets: each has the bits of those that it contains.
+    const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+    auto contains = [&](dnnl::cpu_isa part) {
+        return (isa & static_cast<unsigned>(part)) == static_cast<unsigned>(part);
+    };
+    return contains(dnnl::cpu_isa::avx2_vnni) || contains(dnnl::cpu_isa::avx512_core_vnni);
+}
+
+bool append_linear(dnnl::post_ops &ops, float a, float b)
+{
+    return append_apart(ops, [&](dnnl::post_ops &to) { eltwise(to, algorithm::eltwise_linear, a, b); });
+}
+
+void append_sum(dnnl::post_ops &ops, float scale, Type type)
+{
+#if DNNL_VERSION_MAJOR >= 3
+    ops.append_sum(scale, 0, type_of(type).value());
+#else
+    ops.append_sum(scale, type_of(type).value());
+#endif
+}
+
+namespace {
+
+Tensor list(const std::vector<float> &numbers)
+{
+    return Tensor::of<float>({static_cast<int64_t>(numbers.size())}, numbers);
+}
+
+} // namespace
+
+IntegerAttributes integer_attributes(const Requantisation &how, const dnnl::post_ops &ops)
+{
+    IntegerAttributes result{attributes(), {}, {}};
+    result.attr.set_post_ops(ops);
+    std::vector<float> bias = how.bias;
+#if DNNL_VERSION_MAJOR >= 3
+    const Tensor scales = list(how.scales);
+    result.attr.set_scales_mask(DNNL_ARG_WEIGHTS, how.scales.size() > 1 ? how.weights_mask : 0);
+    result.arguments.push_back({DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, desc(Layout::dense(Type::f32, scales.shape())),
+                                PrimitiveKernel::Argument::From::constant, 0, scales});
+    if (how.source_zero_point != 0)
+        result.attr.set_zero_points_mask(DNNL_ARG_SRC, 0);
+    if (how.source_zero_point.value_or(0) != 0)
+        result.arguments.push_back({DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_SRC, desc(Layout::dense(Type::s32, {1})),
+                                    PrimitiveKernel::Argument::From::constant, 0,
+                                    Tensor::of<int32_t>({1}, {*how.source_zero_point})});
+#else
+    result.attr.set_output_scales(how.scales.size() > 1 ? 1 << how.output_axis : 0, how.scales);
+    if (how.source_zero_point != 0)
+        result.attr.set_zero_points(DNNL_ARG_SRC, 0, {how.source_zero_point.value_or(DNNL_RUNTIME_S32_VAL)});
+    // This version scales the bias too.
+    for (size_t i = 0; i < bias.size(); i++)
+        bias[i] /= how.scales[how.scales.size() > 1 ? i : 0];
+#endif
+    if (!bias.empty())
+        result.bias = list(bias);
+    return result;
 }
 
 Tensor packed(Weights &weights, const Tensor &constant, const Desc &from, const Desc &to)

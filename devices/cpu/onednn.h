@@ -22,7 +22,8 @@ Desc desc(const Layout &);
 /// Whatever format the primitive likes best.
 Desc any(Type, const Dims &);
 
-/// Appends an eltwise post-op that computes op(x) of the op table; false when oneDNN has none.
+/// Appends an eltwise post-op that computes op(x) of the op table; false when oneDNN has none
+/// that can stand beside the post-ops that are there.
 bool append_unary(dnnl::post_ops &, const PostOp &);
 
 struct Window {
@@ -55,6 +56,19 @@ bool is_slow(const std::string &implementation);
 /// primitive.
 dnnl::primitive_attr attributes();
 
+/// Whether the processor sums products of 8-bit integers without saturating in between (VNNI, AMX).
+bool has_integer_dot_products();
+
+/// What a primitive on integers makes of the sums of its products: sum * scale + bias, before its post-ops.
+struct Requantisation {
+    std::vector<float> scales; ///< one, or one for each output channel
+    std::vector<float> bias;   ///< one for each output channel, or none
+    /// Taken from the source's integers first; nothing: the primitive reads it as s32 when it runs.
+    std::optional<int32_t> source_zero_point = 0;
+    int output_axis = 1;  ///< of the channels
+    int weights_mask = 1; ///< bits of the weights' axes that number the channels
+};
+
 /// The dense constant in the format of `to`, packed once.
 Tensor packed(Weights &, const Tensor &constant, const Desc &from, const Desc &to);
 
@@ -78,5 +92,18 @@ class PrimitiveKernel final : public Kernel {
     dnnl::primitive primitive_;
     std::vector<Argument> arguments_;
 };
+
+/// Requantisation in the terms of the library's version.
+struct IntegerAttributes {
+    dnnl::primitive_attr attr;
+    Tensor bias; ///< f32 that the primitive takes as its bias, or absent
+    std::vector<PrimitiveKernel::Argument> arguments;
+};
+IntegerAttributes integer_attributes(const Requantisation &, const dnnl::post_ops &);
+
+/// Appends a * x + b; false when it cannot stand beside the post-ops that are there.
+bool append_linear(dnnl::post_ops &, float a, float b);
+/// Appends the sum with `scale` times what the output holds, elements of that type.
+void append_sum(dnnl::post_ops &, float scale, Type);
 
 } // namespace leat::cpu::onednn

@@ -5,6 +5,7 @@
 #include <leat/model.h>
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -52,9 +53,10 @@ struct Step {
 /// A graph made ready to run with inputs of certain shapes. Immutable; the lanes' own states lie beside it.
 class Plan {
   public:
-    /// Throws Error that names the node. The graph's shapes are inferred; `threads` will run each job.
+    /// Throws Error that names the node. The graph's shapes are inferred; `threads` will run each job. `refusals`: by
+    /// name of node, why it does not compute with integers, for its report.
     static std::shared_ptr<const Plan> make(std::shared_ptr<const Graph>, Weights &, int threads, int lanes,
-                                            bool profiling);
+                                            bool profiling, const std::map<std::string, std::string> &refusals);
 
     /// Inputs are checked already. Throws what a kernel throws.
     void run(Job &, LaneContext &) const;

@@ -117,7 +117,8 @@ void widen_between_ports(Graph &graph)
     graph.nodes = std::move(nodes);
 }
 
-/// Puts the nodes that do the work of one node on integers in f32 in its place.
+/// Puts the nodes that do the work of one node on integers in f32, between DequantizeLinear and QuantizeLinear, in its
+/// place: the form in which compute_in_integers() looks for it.
 class Dequantiser {
   public:
     explicit Dequantiser(Graph &graph) : graph_(graph) {}
@@ -132,8 +133,6 @@ class Dequantiser {
             const std::string_view name = node.op->name;
             const bool done = name == "QLinearConv"     ? quantised_convolution(node)
                               : name == "QLinearMatMul" ? quantised_product(node)
-                              : name == "ConvInteger"   ? integer_op(node, "Conv")
-                              : name == "MatMulInteger" ? integer_op(node, "MatMul")
                                                         : false;
             replaced += done;
             if (!done)
@@ -214,40 +213,6 @@ class Dequantiser {
         quantise(node, product.outputs[0], node.inputs[6], node.inputs[7]);
         return true;
     }
-
-    /// The integer minus its zero point, as f32.
-    ValueId shifted(const Node &node, ValueId x, ValueId zero_point)
-    {
-        const ValueId wide = add_value(graph_, graph_.values[x].name, Type::f32, graph_.values[x].shape);
-        graph_.nodes.push_back(make_cast(node.name, x, wide, Type::f32));
-        if (zero_point == no_value)
-            return wide;
-        const ValueId zero =
-            add_value(graph_, graph_.values[zero_point].name, Type::f32, graph_.values[zero_point].shape);
-        graph_.nodes.push_back(make_cast(node.name, zero_point, zero, Type::f32));
-        const ValueId out = add_value(graph_, graph_.values[x].name, Type::f32, graph_.values[x].shape);
-        graph_.nodes.push_back(make_node("Sub", node, {wide, zero}, out));
-        return out;
-    }
-
-    bool one_number(ValueId id) const
-    {
-        return id == no_value || (graph_.values[id].shape && is_static(*graph_.values[id].shape) &&
-                                  count_of(*graph_.values[id].shape) == 1);
-    }
-
-    bool integer_op(const Node &node, const char *in_f32)
-    {
-        if (!one_number(input(node, 2)) || !one_number(input(node, 3)))
-            return false;
-        const ValueId x = shifted(node, node.inputs[0], input(node, 2));
-        const ValueId weights = shifted(node, node.inputs[1], input(node, 3));
-        Node work = make_node(in_f32, node, {x, weights}, made(node));
-        work.attributes = node.attributes;
-        graph_.nodes.push_back(work);
-        graph_.nodes.push_back(make_cast(node.name, work.outputs[0], node.outputs[0], Type::s32));
-        return true;
-    }
 };
 
 } // namespace
@@ -259,9 +224,7 @@ std::vector<std::string> compute_in_f32(Graph &graph)
         widen_between_ports(graph);
         changes.push_back("f16 and bf16 are computed in f32, which this processor's kernels are fast in");
     }
-    if (const int nodes = Dequantiser(graph).run())
-        changes.push_back(std::to_string(nodes) + " nodes on integers are computed in f32");
-    if (!changes.empty()) {
+    if (Dequantiser(graph).run() > 0 || !changes.empty()) {
         infer_shapes(graph);
         graph.tidy();
         graph.verify();

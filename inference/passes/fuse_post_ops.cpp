@@ -1,5 +1,5 @@
 #include "inference/passes.h"
-#include "rewriter.h"
+#include "post_op_forms.h"
 
 #include <algorithm>
 #include <array>
@@ -18,8 +18,9 @@ bool takes_post_ops(const Rewriter &graph, int index)
     return is_any(graph, index, names);
 }
 
-/// The unary node as a post-op; nothing when it is none or when its parameters are not known now.
-std::optional<PostOp> unary(const Rewriter &graph, int index)
+} // namespace
+
+std::optional<PostOp> unary_post_op(const Rewriter &graph, int index)
 {
     static constexpr std::array names{"Relu", "LeakyRelu", "Clip",        "Sigmoid", "Tanh",
                                       "Elu",  "HardSwish", "HardSigmoid", "Swish",   "Mish",
@@ -40,6 +41,8 @@ std::optional<PostOp> unary(const Rewriter &graph, int index)
     return post;
 }
 
+namespace {
+
 /// True when `operand` spreads over a value of that shape as one number, one number per channel, or one per element.
 bool spreads_simply(const Shape &operand, const Shape &shape)
 {
@@ -59,8 +62,9 @@ bool is_float(Type type)
     return type == Type::f32 || type == Type::f16 || type == Type::bf16;
 }
 
-/// The binary node, one of whose operands is `in`, as a post-op on the node `base` that makes `in`.
-std::optional<PostOp> binary(const Rewriter &graph, int base, int index, ValueId in)
+} // namespace
+
+std::optional<PostOp> binary_post_op(const Rewriter &graph, int index, ValueId in)
 {
     static constexpr std::array names{"Add", "Mul"};
     if (!is_any(graph, index, names))
@@ -73,13 +77,8 @@ std::optional<PostOp> binary(const Rewriter &graph, int base, int index, ValueId
     if (!value.shape || !other.shape || !is_static(*value.shape) || !is_static(*other.shape) ||
         result.shape != value.shape || other.type != value.type || !spreads_simply(*other.shape, *value.shape))
         return {};
-    // Of two candidates the later one takes the sum: its operand is there when it runs.
-    if (graph.maker(operand) > base)
-        return {};
     return PostOp{PostOp::Kind::binary, node.op, {}, operand};
 }
-
-} // namespace
 
 int fuse_post_ops(Graph &graph)
 {
@@ -91,12 +90,13 @@ int fuse_post_ops(Graph &graph)
             const int next = rewriter.only_reader(out);
             if (next < 0 || !is_float(rewriter.value(out).type))
                 break;
-            auto post = unary(rewriter, next);
+            auto post = unary_post_op(rewriter, next);
             if (post && rewriter.node(next).inputs[0] != out)
                 break;
             if (!post)
-                post = binary(rewriter, n, next, out);
-            if (!post)
+                post = binary_post_op(rewriter, next, out);
+            // Of two candidates the later one takes the sum: its operand is there when it runs.
+            if (!post || rewriter.maker(post->input) > n)
                 break;
             const auto further = rewriter.node(next).post_ops;
             rewriter.take_over(n, next);

@@ -55,6 +55,22 @@ void Rewriter::unlink(int index)
             makers_[id] = -1;
 }
 
+int Rewriter::add(Node node)
+{
+    graph_.nodes.push_back(std::move(node));
+    link(nodes() - 1);
+    return nodes() - 1;
+}
+
+ValueId Rewriter::add_value(Value value)
+{
+    const ValueId id = graph_.add_value(std::move(value));
+    makers_.push_back(-1);
+    readers_.emplace_back();
+    is_output_.push_back(false);
+    return id;
+}
+
 void Rewriter::remove(int index)
 {
     change(index, [](Node &gone) {

@@ -37,6 +37,9 @@ class Rewriter {
         edit(graph_.nodes[static_cast<size_t>(index)]);
         link(index);
     }
+    /// Returns the index of the new node, which stands last until Graph::tidy() restores the order.
+    int add(Node);
+    ValueId add_value(Value);
     void remove(int index);
     /// Removes `last`; `index` makes what it made.
     void take_over(int index, int last);

@@ -113,18 +113,6 @@ Attempt attempt_quantise(const NodeFacts &facts)
                               });
 }
 
-Attempt attempt_dequantise(const NodeFacts &facts)
-{
-    const auto quantisation = quantisation_of(facts, facts.type(0));
-    if (facts.out[0].type != Type::f32 || !quantisation)
-        return not_plain;
-    return element_by_element(facts,
-                              [q = *quantisation](const std::byte *in, std::byte *out, int64_t first, int64_t last) {
-                                  vector_dequantise(reinterpret_cast<float *>(out) + first,
-                                                    reinterpret_cast<const uint8_t *>(in) + first, last - first, q);
-                              });
-}
-
 Attempt attempt_dynamic_quantise(const NodeFacts &facts)
 {
     if (facts.type(0) != Type::f32)

@@ -8,7 +8,7 @@
 #include <limits>
 
 // Chains of elementwise functions over f32 in whatever layout: each block stays in the first cache from the first
-// function of the chain to the last.
+// function of the chain to the last. Operands and the result may be quantised to 8 bits; blocks of them are f32 too.
 namespace leat::cpu {
 namespace {
 
@@ -22,14 +22,26 @@ struct Stage {
 
 /// What to compute: `operands[0]` goes through the stages.
 struct Chain {
-    std::vector<Layout> operands; ///< spread to the output's sizes: repeated axes have stride 0
-    std::vector<Stage> stages;
+    std::vector<Layout> operands;      ///< spread to the output's sizes: repeated axes have stride 0
+    std::vector<Quantisation> grids{}; ///< by operand: of those that are 8-bit integers
+    std::vector<Stage> stages{};
+    std::optional<Quantisation> made_on{}; ///< of the result
 };
+
+bool is_8_bit(Type type)
+{
+    return type == Type::u8 || type == Type::s8;
+}
 
 class Elementwise final : public Kernel {
   public:
-    Elementwise(const Chain &chain, const Layout &out, int threads) : stages_(chain.stages)
+    Elementwise(const Chain &chain, const Layout &out, int threads)
+        : stages_(chain.stages), grids_(chain.grids), made_on_(chain.made_on)
     {
+        if (stages_.empty())
+            stages_.push_back({});
+        for (const Layout &operand : chain.operands)
+            integers_.push_back(is_8_bit(operand.type));
         for (const Stage &stage : stages_)
             functions_.push_back(vector_function(stage.function));
         loops_.sizes = out.dims;
@@ -67,6 +79,9 @@ class Elementwise final : public Kernel {
     static constexpr int64_t block = 1024;
 
     std::vector<Stage> stages_;
+    std::vector<Quantisation> grids_; // by operand
+    std::vector<bool> integers_;      // by operand
+    std::optional<Quantisation> made_on_;
     std::vector<Apply> functions_;
     Loops loops_; // operands, then the output
     std::vector<Way> ways_;
@@ -105,8 +120,8 @@ class Elementwise final : public Kernel {
     }
 
     struct Operand {
-        const float *row = nullptr;  // at the beginning of the inner loop
-        std::vector<float> spread{}; // for Way::strided and pattern
+        const std::byte *row = nullptr; // at the beginning of the inner loop
+        std::vector<float> spread{};    // for integers, Way::strided and pattern
     };
 
     void run_blocks(const Launch &launch, int64_t first, int64_t last) const
@@ -115,43 +130,66 @@ class Elementwise final : public Kernel {
         std::vector<Operand> operands(count);
         std::vector<int64_t> offsets(count + 1);
         for (size_t k = 0; k < count; k++)
-            if (ways_[k] == Way::strided || ways_[k] == Way::pattern)
+            if (integers_[k] || ways_[k] == Way::strided || ways_[k] == Way::pattern)
                 operands[k].spread.resize(static_cast<size_t>(block_));
+        std::vector<float> made(made_on_ ? static_cast<size_t>(block_) : 0);
         int64_t row = -1;
-        float *out = nullptr;
+        std::byte *out = nullptr;
         for (int64_t turn = first; turn < last; turn++) {
             if (turn / blocks_ != row) {
                 row = turn / blocks_;
                 loops_.offsets(row, loops_.depth() - 1, offsets);
                 for (size_t k = 0; k < count; k++)
-                    begin_row(operands[k], ways_[k], reinterpret_cast<const float *>(launch.in[k]) + offsets[k]);
-                out = reinterpret_cast<float *>(launch.out[0]) + offsets[count];
+                    begin_row(operands[k], k, launch.in[k] + offsets[k] * element(integers_[k]));
+                out = launch.out[0] + offsets[count] * element(made_on_.has_value());
             }
-            const int64_t at = turn % blocks_ * block_;
-            run_block(operands, out + at, at, std::min(block_, length_ - at));
+            const int64_t at = turn % blocks_ * block_, size = std::min(block_, length_ - at);
+            if (!made_on_) {
+                run_block(operands, reinterpret_cast<float *>(out) + at, at, size);
+                continue;
+            }
+            run_block(operands, made.data(), at, size);
+            vector_quantise(reinterpret_cast<uint8_t *>(out) + at, made.data(), size, *made_on_);
         }
     }
 
-    void begin_row(Operand &operand, Way way, const float *row) const
+    static int64_t element(bool integer) { return integer ? 1 : static_cast<int64_t>(sizeof(float)); }
+
+    void begin_row(Operand &operand, size_t k, const std::byte *row) const
     {
         operand.row = row;
-        if (way == Way::pattern)
-            for (int64_t i = 0; i < block_; i += period_)
-                std::memcpy(operand.spread.data() + i, row, static_cast<size_t>(period_) * sizeof(float));
+        if (ways_[k] != Way::pattern)
+            return;
+        fill(operand.spread.data(), row, period_, k);
+        for (int64_t i = period_; i < block_; i += period_)
+            std::copy_n(operand.spread.data(), period_, operand.spread.data() + i);
+    }
+
+    /// The next `count` numbers of operand `k`.
+    void fill(float *to, const std::byte *from, int64_t count, size_t k) const
+    {
+        if (integers_[k])
+            vector_dequantise(to, reinterpret_cast<const uint8_t *>(from), count, grids_[k]);
+        else
+            std::memcpy(to, from, static_cast<size_t>(count) * sizeof(float));
     }
 
     /// Where the operand's numbers for a block lie.
     const float *numbers(Operand &operand, size_t k, int64_t at, int64_t count) const
     {
-        switch (ways_[k]) {
-        case Way::each: return operand.row + at;
-        case Way::one: return operand.row;
-        case Way::pattern: return operand.spread.data();
-        case Way::strided: break;
+        const Way way = ways_[k];
+        if (way == Way::pattern)
+            return operand.spread.data();
+        const std::byte *from = operand.row + (way == Way::each ? at * element(integers_[k]) : 0);
+        if (!integers_[k] && way != Way::strided)
+            return reinterpret_cast<const float *>(from);
+        if (way != Way::strided) {
+            fill(operand.spread.data(), from, way == Way::one ? 1 : count, k);
+            return operand.spread.data();
         }
-        const int64_t stride = loops_.strides[k].back();
+        const int64_t stride = loops_.strides[k].back() * element(integers_[k]);
         for (int64_t i = 0; i < count; i++)
-            operand.spread[static_cast<size_t>(i)] = operand.row[(at + i) * stride];
+            fill(&operand.spread[static_cast<size_t>(i)], from + (at + i) * stride, 1, k);
         return operand.spread.data();
     }
 
@@ -271,16 +309,24 @@ std::optional<Layout> spread(const Layout &from, const Shape &dims)
     return to;
 }
 
-/// Appends the operand `index` of the node to the chain; "" or why not.
-std::string add_operand(Chain &chain, std::vector<Reads> &in, const NodeFacts &facts, size_t index, const Shape &dims)
+Quantisation grid_of(const Attributes &attributes, Type type)
+{
+    return {attributes.number("scale", 1), static_cast<int32_t>(attributes.integer("zero_point", 0)), type == Type::s8};
+}
+
+/// Appends the operand `index` of the node to the chain; "" or why not. `post`: whose operand it is.
+std::string add_operand(Chain &chain, std::vector<Reads> &in, const NodeFacts &facts, size_t index, const Shape &dims,
+                        const PostOp *post = nullptr)
 {
     const Layout &layout = facts.in[index].layout;
-    if (layout.type != Type::f32)
+    const bool quantised = post && post->attributes.has("scale") && is_8_bit(layout.type);
+    if (layout.type != Type::f32 && !quantised)
         return "an operand is not f32";
     auto wide = spread(layout, dims);
     if (!wide)
         return "an operand of a post-op does not spread to its sizes";
     chain.operands.push_back(*wide);
+    chain.grids.push_back(quantised ? grid_of(post->attributes, layout.type) : Quantisation());
     in.push_back({index, layout});
     return "";
 }
@@ -292,7 +338,14 @@ std::string add_post_ops(Chain &chain, std::vector<Reads> &in, const NodeFacts &
     for (size_t i = 0; i < facts.node.post_ops.size(); i++) {
         const PostOp &post = facts.node.post_ops[i];
         const bool binary = post.kind == PostOp::Kind::binary;
-        if (i >= first && !binary) {
+        if (chain.made_on)
+            return "something follows its quantisation";
+        if (i >= first && post.op->name == "QuantizeLinear") {
+            const Type type = type_after(post, Type::f32);
+            if (!is_8_bit(type))
+                return "its result is quantised to other than 8 bits";
+            chain.made_on = grid_of(post.attributes, type);
+        } else if (i >= first && !binary) {
             const UnaryRow *row = unary_row(post.op->name);
             if (!row)
                 return "the post-op " + std::string(post.op->name) + " has no vector function";
@@ -302,7 +355,7 @@ std::string add_post_ops(Chain &chain, std::vector<Reads> &in, const NodeFacts &
             if (!row)
                 return "the post-op " + std::string(post.op->name) + " has no vector function";
             chain.stages.push_back({row->function, 0, 0, static_cast<int>(chain.operands.size())});
-            if (auto fault = add_operand(chain, in, facts, operand, dims); !fault.empty())
+            if (auto fault = add_operand(chain, in, facts, operand, dims, &post); !fault.empty())
                 return fault;
         }
         operand += binary;
@@ -382,9 +435,20 @@ Attempt attempt_binary(const NodeFacts &facts)
         if (auto fault = add_operand(chain, in, facts, order[i], dims); !fault.empty())
             return fault;
     }
-    if (chain.stages.empty())
-        chain.stages.push_back({});
     return finish(facts, std::move(chain), std::move(in));
+}
+
+Attempt attempt_dequantise(const NodeFacts &facts)
+{
+    const Tensor *scale = facts.constant(1), *zero = facts.constant(2);
+    if (!is_8_bit(facts.type(0)) || !scale || scale->count() != 1 || scale->type() != Type::f32 ||
+        (facts.has(2) && (!zero || zero->count() != 1)) || facts.attributes().integer("block_size", 0) != 0)
+        return "it has not one constant scale and zero point for 8-bit integers and f32";
+    Chain chain;
+    chain.operands.push_back(*spread(facts.in[0].layout, facts.out[0].dims));
+    chain.grids.push_back(
+        {scale->data<float>()[0], zero ? zero->converted(Type::s32).data<int32_t>()[0] : 0, facts.type(0) == Type::s8});
+    return finish(facts, std::move(chain), {{0, facts.in[0].layout}});
 }
 
 Attempt attempt_power(const NodeFacts &facts)
@@ -416,11 +480,12 @@ Attempt attempt_post_ops(const NodeFacts &facts, const Layout &value, size_t fir
     Chain chain;
     std::vector<Reads> in;
     chain.operands.push_back(value);
+    chain.grids.emplace_back();
     if (auto fault = add_post_ops(chain, in, facts, first, value.dims); !fault.empty())
         return fault;
     Choice choice;
     choice.in = std::move(in);
-    choice.out = {value};
+    choice.out = {Layout{facts.out[0].type, value.dims, value.strides}};
     choice.kernel = std::make_unique<Elementwise>(chain, value, facts.threads);
     return choice;
 }

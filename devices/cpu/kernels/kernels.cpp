@@ -23,6 +23,7 @@ constexpr auto global_pool_ops = names("GlobalAveragePool", "GlobalMaxPool");
 constexpr auto lrn_ops = names("LRN");
 constexpr auto matmul_ops = names("MatMul");
 constexpr auto gemm_ops = names("Gemm");
+constexpr auto integer_product_ops = names("ConvInteger", "MatMulInteger");
 constexpr auto resize_ops = names("Resize");
 constexpr auto softmax_ops = names("Softmax", "LogSoftmax");
 constexpr auto reduce_ops =
@@ -77,6 +78,7 @@ const KernelRow table[] = {
     {"oneDNN", lrn_ops, attempt_lrn},
     {"oneDNN", matmul_ops, attempt_matmul},
     {"oneDNN", gemm_ops, attempt_gemm},
+    {"oneDNN", integer_product_ops, attempt_integer_product},
     {"normalise", layer_normalization_ops, attempt_layer_normalization},
     {"normalise", group_normalization_ops, attempt_group_normalization},
     {"arg", arg_ops, attempt_arg},

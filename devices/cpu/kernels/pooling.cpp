@@ -12,8 +12,10 @@ using Argument = PrimitiveKernel::Argument;
 
 std::string pooling_fault(const NodeFacts &facts)
 {
-    if (facts.type(0) != Type::f32)
-        return "not f32";
+    const bool max = facts.node.op->name == "MaxPool" || facts.node.op->name == "GlobalMaxPool";
+    const bool integers = facts.type(0) == Type::u8 || facts.type(0) == Type::s8;
+    if (facts.type(0) != Type::f32 && !(max && integers))
+        return "not f32, or the largest of 8-bit integers";
     if (facts.out.size() > 1 && facts.out[1].type != Type::undefined)
         return "it also gives the places of the maxima";
     if (facts.dims(0).size() < 3 || facts.dims(0).size() > 5)
@@ -23,7 +25,8 @@ std::string pooling_fault(const NodeFacts &facts)
 
 Slice channels_last(const NodeFacts &facts, std::vector<WindowAxis> axes)
 {
-    return {Layout::channels_last(Type::f32, facts.dims(0)), Layout::channels_last(Type::f32, facts.out[0].dims),
+    const Type type = facts.type(0);
+    return {Layout::channels_last(type, facts.dims(0)), Layout::channels_last(type, facts.out[0].dims),
             std::move(axes)};
 }
 

@@ -123,10 +123,10 @@ Choice solve_slices(const NodeFacts &facts, const Slice &whole, std::span<const 
             return solve(whole);
         scratch = std::max(scratch, (choices.back().scratch + 63) / 64 * 64);
     }
-    const auto element = static_cast<int64_t>(size_of(Type::f32));
+    const auto in = static_cast<int64_t>(size_of(whole.in.type)), out = static_cast<int64_t>(size_of(whole.out.type));
     std::vector<Slices::Part> parts;
     for (size_t i = 0; i < slices.size(); i++)
-        parts.push_back({std::move(choices[i].kernel), slices[i].in_offset * element, slices[i].out_offset * element});
+        parts.push_back({std::move(choices[i].kernel), slices[i].in_offset * in, slices[i].out_offset * out});
     Choice choice = std::move(choices.front());
     choice.in[0].layout = whole.in;
     choice.out = {whole.out};

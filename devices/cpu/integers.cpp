@@ -1,0 +1,646 @@
+#include "integers.h"
+
+#include "devices/cpu/integer_weights.h"
+#include "devices/cpu/onednn.h"
+#include "inference/passes/post_op_forms.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace leat::cpu {
+namespace {
+
+/// 8-bit integers that stand for (integer - zero point) * scale.
+struct Grid {
+    float scale = 1;
+    int32_t zero_point = 0;
+    Type type = Type::u8;
+    bool operator==(const Grid &) const = default;
+};
+
+/// The one grid of a QuantizeLinear or DequantizeLinear; nothing when it has several or computes it.
+std::optional<Grid> grid_of(const Rewriter &graph, int index)
+{
+    const Node &node = graph.node(index);
+    const bool from = graph.is(index, "DequantizeLinear");
+    if ((!from && !graph.is(index, "QuantizeLinear")) || !node.post_ops.empty() ||
+        node.attributes.integer("block_size", 0) != 0)
+        return {};
+    const Value &integers = graph.value(from ? node.inputs[0] : node.outputs[0]);
+    const Value &numbers = graph.value(from ? node.outputs[0] : node.inputs[0]);
+    const auto scale = graph.scalar(node.inputs[1]);
+    const bool has_zero = node.inputs.size() > 2 && node.inputs[2] != no_value;
+    const auto zero = has_zero ? graph.scalar(node.inputs[2]) : 0.f;
+    if ((integers.type != Type::u8 && integers.type != Type::s8) || numbers.type != Type::f32 || !scale || !zero ||
+        !std::isnormal(*scale) || *scale < 0)
+        return {};
+    return Grid{*scale, static_cast<int32_t>(*zero), integers.type};
+}
+
+struct Dequantised {
+    ValueId integers;
+    Grid grid;
+};
+
+/// What the value was made of when it is a DequantizeLinear of computed integers on one grid.
+std::optional<Dequantised> dequantised(const Rewriter &graph, ValueId id)
+{
+    const int maker = graph.maker(id);
+    if (maker < 0 || !graph.is(maker, "DequantizeLinear") || graph.constant(graph.node(maker).inputs[0]))
+        return {};
+    const auto grid = grid_of(graph, maker);
+    if (!grid)
+        return {};
+    return Dequantised{graph.node(maker).inputs[0], *grid};
+}
+
+template <size_t N> bool is_any(const Rewriter &graph, int index, const std::array<const char *, N> &names)
+{
+    return std::any_of(names.begin(), names.end(), [&](const char *name) { return graph.is(index, name); });
+}
+
+/// Moves elements of its first input, or takes the largest: what order-preserving functions of the elements commute
+/// with.
+bool moves_elements(const Rewriter &graph, int index)
+{
+    static constexpr std::array names{"DepthToSpace", "Expand", "Flatten",   "Gather",   "GlobalMaxPool", "Identity",
+                                      "MaxPool",      "Pad",    "Reshape",   "Slice",    "SpaceToDepth",  "Split",
+                                      "Squeeze",      "Tile",   "Transpose", "Unsqueeze"};
+    if (!is_any(graph, index, names) || !graph.node(index).post_ops.empty())
+        return false;
+    const Node &node = graph.node(index);
+    if (graph.is(index, "MaxPool"))
+        return node.outputs.size() == 1 || node.outputs[1] == no_value;
+    if (!graph.is(index, "Pad"))
+        return true;
+    const bool filled = node.inputs.size() > 2 && node.inputs[2] != no_value;
+    return node.attributes.text("mode", "constant") != "constant" || !filled || graph.scalar(node.inputs[2]) == 0.f;
+}
+
+/// The rewrite, with what it needs from place to place.
+class Integration {
+  public:
+    Integration(Graph &graph, Weights &weights) : graph_(graph), weights_(weights) {}
+
+    IntegerReport run()
+    {
+        for (int n = 0; n < graph_.nodes(); n++)
+            raise_quantisation(n);
+        for (int n = 0; n < graph_.nodes(); n++)
+            sink_dequantisation(n);
+        for (int n = 0; n < graph_.nodes(); n++)
+            cancel(n);
+        for (int n = 0; n < graph_.nodes(); n++)
+            settle_integer_product(n);
+        for (int n = 0; n < graph_.nodes(); n++)
+            become_product(n);
+        for (int n = 0; n < graph_.nodes(); n++)
+            become_chain(n);
+        for (int n = 0; n < graph_.nodes(); n++)
+            if (graph_.is(n, "DequantizeLinear"))
+                quantise_at_end(n);
+        for (int n = 0; n < graph_.nodes(); n++)
+            fold_constant(n);
+        return std::move(report_);
+    }
+
+    int changes() const { return changes_; }
+
+  private:
+    Rewriter graph_;
+    Weights &weights_;
+    IntegerReport report_;
+    int changes_ = 0;
+
+    ValueId add_value(const std::string &name, Type type, std::optional<Shape> shape)
+    {
+        Value value;
+        value.name = name;
+        value.type = type;
+        value.shape = std::move(shape);
+        return graph_.add_value(std::move(value));
+    }
+
+    ValueId add_constant(const std::string &name, const Tensor &tensor)
+    {
+        const ValueId id = add_value(name, tensor.type(), tensor.shape());
+        graph_.graph().values[id].constant = tensor;
+        return id;
+    }
+
+    ValueId zero_point(const Grid &grid)
+    {
+        return add_constant("zero_point", Tensor::of<int64_t>({}, {grid.zero_point}).converted(grid.type));
+    }
+
+    /// The constant inputs of a QuantizeLinear or DequantizeLinear.
+    std::vector<ValueId> inputs_for(ValueId first, const Grid &grid)
+    {
+        return {first, add_constant("scale", Tensor::of<float>({}, {grid.scale})), zero_point(grid)};
+    }
+
+    /// Data inputs of a node that moves elements.
+    static size_t moved_inputs(const Node &node) { return node.op->name == "Concat" ? node.inputs.size() : 1; }
+
+    /// What a Pad fills with is then in the integers of the grid.
+    void pad_with_zero_point(Node &node, const Grid &grid)
+    {
+        if (node.op->name != "Pad" || node.attributes.text("mode", "constant") != "constant")
+            return;
+        node.inputs.resize(std::max<size_t>(node.inputs.size(), 3), no_value);
+        node.inputs[2] = zero_point(grid);
+    }
+
+    /// q(move(x)) becomes move(q(x)), so that the q meets the node that computes x.
+    void raise_quantisation(int index)
+    {
+        if (!graph_.is(index, "QuantizeLinear"))
+            return;
+        const auto grid = grid_of(graph_, index);
+        const ValueId moved = graph_.node(index).inputs[0];
+        const int mover = graph_.maker(moved);
+        if (!grid || graph_.only_reader(moved) != index || graph_.is(mover, "Split") ||
+            (!moves_elements(graph_, mover) && !graph_.is(mover, "Concat")))
+            return;
+        Node node = graph_.node(mover);
+        for (size_t i = 0; i < moved_inputs(node); i++) {
+            const Value &from = graph_.value(node.inputs[i]);
+            const ValueId made = add_value(from.name, grid->type, from.shape);
+            Node quantise;
+            quantise.op = &op("QuantizeLinear");
+            quantise.name = graph_.node(index).name;
+            quantise.inputs = inputs_for(node.inputs[i], *grid);
+            quantise.outputs = {made};
+            node.inputs[i] = made;
+            graph_.add(std::move(quantise));
+        }
+        pad_with_zero_point(node, *grid);
+        node.outputs = graph_.node(index).outputs;
+        graph_.remove(index);
+        graph_.change(mover, [&](Node &old) { old = node; });
+        changes_++;
+    }
+
+    /// The grid on which everything that the node moves lies; nothing when there is none.
+    std::optional<Grid> common_grid(const Node &node) const
+    {
+        std::optional<Grid> common;
+        for (size_t i = 0; i < moved_inputs(node); i++) {
+            const auto from = dequantised(graph_, node.inputs[i]);
+            if (!from || (common && from->grid != *common))
+                return {};
+            common = from->grid;
+        }
+        return common;
+    }
+
+    /// move(dq(x)) becomes dq(move(x)).
+    void sink_dequantisation(int index)
+    {
+        if (!moves_elements(graph_, index) && !graph_.is(index, "Concat"))
+            return;
+        Node node = graph_.node(index);
+        const auto grid = common_grid(node);
+        if (!grid)
+            return;
+        for (size_t i = 0; i < moved_inputs(node); i++)
+            node.inputs[i] = dequantised(graph_, node.inputs[i])->integers;
+        pad_with_zero_point(node, *grid);
+        const std::vector<ValueId> made = node.outputs;
+        for (ValueId &id : node.outputs)
+            if (id != no_value)
+                id = add_value(graph_.value(id).name, grid->type, graph_.value(id).shape);
+        graph_.change(index, [&](Node &old) { old = node; });
+        for (size_t i = 0; i < made.size(); i++) {
+            if (made[i] == no_value)
+                continue;
+            Node dequantise;
+            dequantise.op = &op("DequantizeLinear");
+            dequantise.name = node.name;
+            dequantise.inputs = inputs_for(node.outputs[i], *grid);
+            dequantise.outputs = {made[i]};
+            graph_.add(std::move(dequantise));
+        }
+        changes_++;
+    }
+
+    /// q(dq(x)) on the same grid is x.
+    void cancel(int index)
+    {
+        if (!graph_.is(index, "QuantizeLinear"))
+            return;
+        const auto grid = grid_of(graph_, index);
+        const auto from = dequantised(graph_, graph_.node(index).inputs[0]);
+        if (grid && from && from->grid == *grid)
+            changes_ += graph_.bypass(index, from->integers);
+    }
+
+    /// Reads a dequantised operand as the integers that it was made of.
+    PostOp on_integers(PostOp post) const
+    {
+        if (post.kind != PostOp::Kind::binary)
+            return post;
+        if (const auto from = dequantised(graph_, post.input)) {
+            post.input = from->integers;
+            post.attributes.set("scale", from->grid.scale);
+            post.attributes.set("zero_point", int64_t(from->grid.zero_point));
+        }
+        return post;
+    }
+
+    static PostOp quantising(const Grid &grid)
+    {
+        PostOp post{PostOp::Kind::unary, &op("QuantizeLinear"), {}, no_value};
+        post.attributes.set("scale", grid.scale);
+        post.attributes.set("zero_point", int64_t(grid.zero_point));
+        post.attributes.set("output_dtype", std::string(to_string(grid.type)));
+        return post;
+    }
+
+    /// The QuantizeLinear that alone reads the value; -1 when there is none.
+    int quantiser(ValueId id) const
+    {
+        const int reader = graph_.only_reader(id);
+        return reader >= 0 && graph_.is(reader, "QuantizeLinear") && graph_.node(reader).inputs[0] == id &&
+                       grid_of(graph_, reader)
+                   ? reader
+                   : -1;
+    }
+
+    void quantise_at_end(int index)
+    {
+        const int reader = quantiser(graph_.node(index).outputs[0]);
+        if (reader < 0 || !grid_of_source(index))
+            return;
+        const PostOp post = quantising(*grid_of(graph_, reader));
+        graph_.take_over(index, reader);
+        graph_.change(index, [&](Node &node) { node.post_ops.push_back(post); });
+        changes_++;
+    }
+
+    /// Whether the DequantizeLinear reads computed integers on one grid, whatever follows.
+    bool grid_of_source(int index) const
+    {
+        const Node &node = graph_.node(index);
+        const Type type = graph_.value(node.inputs[0]).type;
+        return !graph_.constant(node.inputs[0]) && (type == Type::u8 || type == Type::s8) &&
+               graph_.scalar(node.inputs[1]) && node.attributes.integer("block_size", 0) == 0;
+    }
+
+    // Convolutions and matrix products
+
+    /// How a kind of node is read.
+    struct Form {
+        const char *name, *on_integers;
+        size_t channel_axis; ///< of the weights
+        float factor, bias_factor;
+    };
+
+    std::optional<Form> form_of(int index) const
+    {
+        const Attributes &a = graph_.node(index).attributes;
+        if (graph_.is(index, "Conv"))
+            return Form{"Conv", "ConvInteger", 0, 1, 1};
+        if (graph_.is(index, "MatMul"))
+            return Form{"MatMul", "MatMulInteger", 1, 1, 1};
+        if (graph_.is(index, "Gemm") && a.integer("transA", 0) == 0)
+            return Form{"Gemm", "MatMulInteger", a.integer("transB", 0) != 0 ? size_t(0) : size_t(1),
+                        a.number("alpha", 1), a.number("beta", 1)};
+        return {};
+    }
+
+    /// One number for each channel, spread over the output.
+    ValueId by_channel(const std::string &name, const std::vector<float> &numbers, size_t output_rank, bool convolves)
+    {
+        Shape shape{static_cast<int64_t>(numbers.size())};
+        if (convolves)
+            shape.insert(shape.end(), output_rank - 2, 1);
+        return add_constant(name, Tensor::of<float>(numbers.size() == 1 ? Shape{} : shape, numbers));
+    }
+
+    static PostOp binary(const char *name, ValueId operand) { return {PostOp::Kind::binary, &op(name), {}, operand}; }
+
+    void become_product(int index)
+    {
+        const auto form = form_of(index);
+        if (!form)
+            return;
+        const std::string refusal = try_product(index, *form);
+        if (!refusal.empty())
+            report_.refusals[graph_.node(index).name] = refusal;
+    }
+
+    /// "" when the node is done or has nothing to do with integers.
+    std::string try_product(int index, const Form &form)
+    {
+        const Node &node = graph_.node(index);
+        const bool quantised_weights = constant_integers(node.inputs[1]);
+        const auto data = dequantised(graph_, node.inputs[0]);
+        if (!data)
+            return quantised_weights ? "what it reads is not quantised with one constant scale" : "";
+        if (!onednn::has_integer_dot_products())
+            return "the processor has no dot products of 8-bit integers (VNNI), and older instructions saturate";
+        const Value &out = graph_.value(node.outputs[0]);
+        const auto &weights_shape = graph_.value(node.inputs[1]).shape;
+        if (!out.shape || !is_static(*out.shape) || !weights_shape ||
+            (std::string_view(form.on_integers) == "MatMulInteger" && weights_shape->size() != 2))
+            return "its weights are no matrix, or its sizes are not known";
+        auto weights = integer_weights(graph_, node.inputs[1], form.channel_axis, weights_);
+        if (auto *fault = std::get_if<std::string>(&weights))
+            return *fault;
+        return put_product(index, form, *data, std::get<IntegerWeights>(std::move(weights)));
+    }
+
+    /// Whether the value comes from an integer constant.
+    bool constant_integers(ValueId id) const
+    {
+        const int maker = graph_.maker(id);
+        if (graph_.is(maker, "Transpose") || graph_.is(maker, "Reshape"))
+            return constant_integers(graph_.node(maker).inputs[0]);
+        return graph_.is(maker, "DequantizeLinear") && graph_.constant(graph_.node(maker).inputs[0]);
+    }
+
+    std::string put_product(int index, const Form &form, const Dequantised &data, IntegerWeights weights)
+    {
+        const Node &old = graph_.node(index);
+        const bool convolves = old.op->name == "Conv";
+        const size_t rank = graph_.value(old.outputs[0]).shape->size();
+        if (form.channel_axis == 0 && !convolves)
+            weights.integers = transposed(weights.integers, weights_);
+        for (float &scale : weights.scales)
+            scale *= data.grid.scale * form.factor;
+        Node node;
+        node.op = &op(form.on_integers);
+        node.name = old.name;
+        node.inputs = {data.integers, add_constant(graph_.value(old.inputs[1]).name, weights.integers)};
+        if (data.grid.zero_point != 0)
+            node.inputs.push_back(zero_point(data.grid));
+        if (convolves)
+            node.attributes = old.attributes;
+        node.outputs = old.outputs;
+        node.post_ops.push_back(casting());
+        node.post_ops.push_back(binary("Mul", by_channel("scale", weights.scales, rank, convolves)));
+        if (old.inputs.size() > 2 && old.inputs[2] != no_value) {
+            const Tensor *bias = graph_.constant(old.inputs[2]);
+            const int64_t channels = weights.integers.dim(convolves ? 0 : 1);
+            if (!bias || bias->type() != Type::f32 || static_cast<int64_t>(bias->count()) != channels)
+                return "its bias is not one constant f32 for each output channel";
+            std::vector<float> numbers(bias->data<float>(), bias->data<float>() + bias->count());
+            for (float &number : numbers)
+                number *= form.bias_factor;
+            node.post_ops.push_back(binary("Add", by_channel("bias", numbers, rank, convolves)));
+        }
+        for (const PostOp &post : old.post_ops)
+            node.post_ops.push_back(on_integers(post));
+        const int reader = quantiser(old.outputs[0]);
+        if (reader >= 0)
+            node.post_ops.push_back(quantising(*grid_of(graph_, reader)));
+        if (const std::string refusal = tried(node, reader); !refusal.empty())
+            return refusal;
+        if (reader >= 0)
+            graph_.take_over(index, reader);
+        graph_.change(index, [&](Node &now) {
+            node.outputs = now.outputs;
+            now = node;
+        });
+        changes_++;
+        return "";
+    }
+
+    /// "" when the kernels take the node, which is then in the report; else why not.
+    std::string tried(const Node &node, int quantiser)
+    {
+        NodeFacts facts{graph_.graph(), node, {}, {}, weights_, 1};
+        for (ValueId id : Graph::reads(node)) {
+            const Value &value = graph_.value(id);
+            if (!value.shape || !is_static(*value.shape))
+                return "the sizes of what it reads are not known";
+            Operand operand;
+            operand.layout = Layout::dense(value.type, *value.shape);
+            operand.constant = graph_.constant(id);
+            facts.in.push_back(operand);
+        }
+        const ValueId made = quantiser >= 0 ? graph_.node(quantiser).outputs[0] : node.outputs[0];
+        facts.out = {Layout::dense(graph_.value(made).type, *graph_.value(node.outputs[0]).shape)};
+        Attempt attempt = attempt_integer_product(facts);
+        if (auto *refusal = std::get_if<std::string>(&attempt))
+            return *refusal;
+        report_.tried.push_back(std::get<Choice>(std::move(attempt)));
+        return "";
+    }
+
+    // ConvInteger and MatMulInteger as models write them, with the scales that DynamicQuantizeLinear finds
+
+    void settle_integer_product(int index)
+    {
+        if (!graph_.is(index, "ConvInteger") && !graph_.is(index, "MatMulInteger"))
+            return;
+        absorb_readers(index);
+        const std::string refusal = try_integer_product(index);
+        if (refusal.empty())
+            return;
+        report_.refusals[graph_.node(index).name] = refusal;
+        compute_with_floats(index);
+    }
+
+    /// The Cast to f32 that alone reads the sums, and the arithmetic after it, become post-ops.
+    void absorb_readers(int index)
+    {
+        while (true) {
+            const ValueId made = graph_.node(index).outputs[0];
+            const int reader = graph_.only_reader(made);
+            std::optional<PostOp> post;
+            if (reader >= 0 && graph_.node(index).post_ops.empty()) {
+                if (graph_.is(reader, "Cast") && graph_.node(reader).attributes.text("to", "") == "f32")
+                    post = casting();
+            } else if (reader >= 0) {
+                post = unary_post_op(graph_, reader);
+                if (!post)
+                    post = binary_post_op(graph_, reader, made);
+            }
+            if (!post)
+                return;
+            const std::vector<PostOp> further = graph_.node(reader).post_ops;
+            graph_.take_over(index, reader);
+            graph_.change(index, [&](Node &node) {
+                node.post_ops.push_back(*post);
+                node.post_ops.insert(node.post_ops.end(), further.begin(), further.end());
+            });
+            changes_++;
+        }
+    }
+
+    static PostOp casting()
+    {
+        PostOp post{PostOp::Kind::unary, &op("Cast"), {}, no_value};
+        post.attributes.set("to", std::string("f32"));
+        return post;
+    }
+
+    /// "" when the kernels take the node, whose weights are then s8 without zero point.
+    std::string try_integer_product(int index)
+    {
+        const Node &old = graph_.node(index);
+        const bool convolves = old.op->name == "ConvInteger";
+        const Tensor *integers = graph_.constant(old.inputs[1]);
+        const bool has_zero = old.inputs.size() > 3 && old.inputs[3] != no_value;
+        const Tensor *zero = has_zero ? graph_.constant(old.inputs[3]) : nullptr;
+        if (!integers || (has_zero && !zero) || integers->rank() < 2 || (!convolves && integers->rank() != 2))
+            return "its weights are no constant integers of 8 bits";
+        auto weights = integer_weights(*integers, zero, convolves ? 0 : 1, weights_);
+        if (auto *fault = std::get_if<std::string>(&weights))
+            return *fault;
+        auto &[packed, scales] = std::get<IntegerWeights>(weights);
+        Node node = old;
+        node.inputs.resize(old.inputs.size() > 2 && old.inputs[2] != no_value ? 3 : 2);
+        if (packed.raw() != integers->raw())
+            node.inputs[1] = add_constant(graph_.value(old.inputs[1]).name, packed);
+        const bool shrunk = std::any_of(scales.begin(), scales.end(), [](float scale) { return scale != 1.f; });
+        const auto &shape = graph_.value(old.outputs[0]).shape;
+        if (!shape || node.post_ops.empty())
+            return "its sums are wanted as integers";
+        if (shrunk)
+            node.post_ops.insert(node.post_ops.begin() + 1,
+                                 binary("Mul", by_channel("scale", scales, shape->size(), convolves)));
+        if (const std::string refusal = tried(node, -1); !refusal.empty())
+            return refusal;
+        graph_.change(index, [&](Node &now) { now = node; });
+        changes_++;
+        return "";
+    }
+
+    int add_node(const char *name, const Node &of, std::vector<ValueId> inputs, ValueId output)
+    {
+        Node node;
+        node.op = &op(name);
+        node.name = of.name;
+        node.inputs = std::move(inputs);
+        node.outputs = {output};
+        return graph_.add(std::move(node));
+    }
+
+    ValueId cast(const Node &of, ValueId from, Type to)
+    {
+        const ValueId made = add_value(graph_.value(from).name, to, graph_.value(from).shape);
+        const int node = add_node("Cast", of, {from}, made);
+        graph_.change(node, [&](Node &now) { now.attributes.set("to", std::string(to_string(to))); });
+        return made;
+    }
+
+    /// The integers minus their zero point, as f32.
+    ValueId shifted(const Node &of, size_t input, size_t zero_input)
+    {
+        const ValueId wide = cast(of, of.inputs[input], Type::f32);
+        if (zero_input >= of.inputs.size() || of.inputs[zero_input] == no_value)
+            return wide;
+        const ValueId made = add_value(graph_.value(wide).name, Type::f32, graph_.value(wide).shape);
+        add_node("Sub", of, {wide, cast(of, of.inputs[zero_input], Type::f32)}, made);
+        return made;
+    }
+
+    bool one_number(const Node &node, size_t input) const
+    {
+        if (input >= node.inputs.size() || node.inputs[input] == no_value)
+            return true;
+        const auto &shape = graph_.value(node.inputs[input]).shape;
+        return shape && is_static(*shape) && count_of(*shape) == 1;
+    }
+
+    /// Sums of integers are exact in f32 up to 2^24.
+    void compute_with_floats(int index)
+    {
+        const Node old = graph_.node(index);
+        if (!one_number(old, 2) || !one_number(old, 3))
+            return;
+        Node node = old;
+        node.op = &op(old.op->name == "ConvInteger" ? "Conv" : "MatMul");
+        node.inputs = {shifted(old, 0, 2), shifted(old, 1, 3)};
+        if (!node.post_ops.empty())
+            node.post_ops.erase(node.post_ops.begin());
+        else
+            node.outputs = {
+                add_value(graph_.value(old.outputs[0]).name, Type::f32, graph_.value(old.outputs[0]).shape)};
+        graph_.change(index, [&](Node &now) { now = node; });
+        if (old.post_ops.empty()) {
+            const int rounded = add_node("Cast", old, {node.outputs[0]}, old.outputs[0]);
+            graph_.change(rounded, [&](Node &now) { now.attributes.set("to", std::string("s32")); });
+        }
+        changes_++;
+    }
+
+    // Elementwise arithmetic
+
+    /// f(dq(a), b) becomes one DequantizeLinear of a with f as its first post-op.
+    void become_chain(int index)
+    {
+        if (graph_.node(index).outputs.empty())
+            return;
+        const Node &node = graph_.node(index);
+        for (size_t side = 0; side < std::min<size_t>(node.inputs.size(), 2); side++) {
+            const auto from = dequantised(graph_, node.inputs[side]);
+            if (!from)
+                continue;
+            auto post = side == 0 ? unary_post_op(graph_, index) : std::nullopt;
+            if (!post)
+                post = binary_post_op(graph_, index, node.inputs[side]);
+            if (!post)
+                continue;
+            std::vector<PostOp> all{on_integers(*post)};
+            for (const PostOp &each : node.post_ops)
+                all.push_back(on_integers(each));
+            const auto inputs = inputs_for(from->integers, from->grid);
+            graph_.change(index, [&](Node &now) {
+                now.op = &op("DequantizeLinear");
+                now.attributes = {};
+                now.inputs = inputs;
+                now.post_ops = all;
+            });
+            changes_++;
+            return;
+        }
+    }
+
+    /// Dequantised constants that nobody reads as integers.
+    void fold_constant(int index)
+    {
+        if (!graph_.is(index, "DequantizeLinear"))
+            return;
+        const Node &node = graph_.node(index);
+        std::string form = "dequantised";
+        std::vector<Tensor> inputs;
+        for (ValueId id : node.inputs) {
+            if (id != no_value && !graph_.constant(id))
+                return;
+            inputs.push_back(id == no_value ? Tensor() : *graph_.constant(id));
+            form += ' ' + std::to_string(reinterpret_cast<uintptr_t>(inputs.back().raw()));
+        }
+        if (!node.post_ops.empty())
+            return;
+        graph_.graph().values[node.outputs[0]].constant = weights_.get(inputs[0], form, [&] {
+            Tensor result;
+            RunContext context(node, inputs, {&result, 1});
+            run_reference(context, {});
+            return result;
+        });
+        graph_.remove(index);
+        changes_++;
+    }
+};
+
+} // namespace
+
+IntegerReport compute_in_integers(Graph &graph, Weights &weights)
+{
+    Integration integration(graph, weights);
+    IntegerReport report = integration.run();
+    if (integration.changes() > 0) {
+        graph.tidy();
+        infer_shapes(graph);
+        graph.tidy();
+        graph.verify();
+    }
+    return report;
+}
+
+} // namespace leat::cpu
