@@ -131,8 +131,13 @@ class OpenvinoReader {
     void add_loop(const StoredLayer &, OpenvinoLayer &, Scope &);
     void add_metadata(const pugi::xml_node &, const std::string &path, int depth, Graph &);
 
+    /// In version 10 f16 is how numbers are stored; they are computed as f32, as version 11 says with its Converts.
+    Type computed(Type stored) const { return version_ == 10 && stored == Type::f16 ? Type::f32 : stored; }
+    Type declared_type(const pugi::xml_node &port) const;
+
     const std::filesystem::path weights_path_;
     std::shared_ptr<const MappedFile> weights_;
+    int64_t version_ = 0;
 };
 
 std::vector<StoredLayer> OpenvinoReader::stored_layers(const pugi::xml_node &net)
@@ -215,6 +220,20 @@ void OpenvinoReader::read_layers(const pugi::xml_node &net, Scope &scope)
                    [&] { read_layer(layers[i], edges, scope); });
 }
 
+/// Outputs after the first that nobody reads, of layers that need not make all of them.
+void leave_out_unread(const StoredLayer &stored, const std::map<Port, Port> &edges, OpenvinoLayer &layer)
+{
+    constexpr std::string_view optional[] = {"MaxPool",     "TopK",        "LSTMSequence",
+                                             "GRUSequence", "RNNSequence", "AdaptiveMaxPool"};
+    if (std::find(std::begin(optional), std::end(optional), stored.type) == std::end(optional))
+        return;
+    for (size_t i = 1; i < layer.outputs.size(); i++) {
+        const Port port{stored.id, stored.out[i]};
+        if (std::none_of(edges.begin(), edges.end(), [&](const auto &edge) { return edge.second == port; }))
+            layer.outputs[i] = no_value;
+    }
+}
+
 void OpenvinoReader::read_layer(const StoredLayer &stored, const std::map<Port, Port> &edges, Scope &scope)
 {
     if (stored.type == "Parameter")
@@ -240,20 +259,27 @@ void OpenvinoReader::read_layer(const StoredLayer &stored, const std::map<Port, 
     make_outputs(stored, layer, scope);
     if (layer.outputs.empty())
         throw Error("it has no output");
+    leave_out_unread(stored, edges, layer);
     for (const pugi::xml_attribute attribute : stored.node.child("data").attributes())
         layer.data[attribute.name()] = attribute.value();
-    if (stored.type == "Const")
-        return layer.set_constant_output(read_constant(stored));
+    if (stored.type == "Const") {
+        const Tensor constant = read_constant(stored);
+        const Type type = computed(constant.type());
+        return layer.set_constant_output(type == constant.type() ? constant : constant.converted(type));
+    }
+    if (auto type = layer.data.find("destination_type");
+        type != layer.data.end() && computed(type_from_openvino(type->second)) == Type::f32)
+        type->second = "f32";
     if (stored.type == "If" || stored.type == "Loop" || stored.type == "TensorIterator")
         return add_control(stored, layer, scope);
     translate(layer);
 }
 
 /// Types that Leat lacks are left open here: only constants and parameters must have known ones.
-Type declared_type(const pugi::xml_node &port)
+Type OpenvinoReader::declared_type(const pugi::xml_node &port) const
 {
     try {
-        return type_from_openvino(port.attribute("precision").value());
+        return computed(type_from_openvino(port.attribute("precision").value()));
     } catch (const Error &) {
         return Type::undefined;
     }
@@ -297,7 +323,7 @@ void OpenvinoReader::add_parameter(const StoredLayer &stored, Scope &scope)
     make_outputs(stored, layer, scope);
     const pugi::xml_node data = stored.node.child("data");
     Value &value = scope.graph.values[layer.outputs[0]];
-    value.type = type_from_openvino(data.attribute("element_type").value());
+    value.type = computed(type_from_openvino(data.attribute("element_type").value()));
     if (const std::string shape = data.attribute("shape").value(); shape.find("...") == std::string::npos)
         value.shape = shape_in(shape);
     scope.graph.inputs.push_back(layer.outputs[0]);
@@ -571,9 +597,9 @@ void OpenvinoReader::add_metadata(const pugi::xml_node &node, const std::string 
 
 Graph OpenvinoReader::read(const pugi::xml_node &net)
 {
-    const int64_t version = integer_of(net, "version");
-    if (version < 10 || version > 11)
-        throw Error("this is an OpenVINO IR of version " + std::to_string(version) +
+    version_ = integer_of(net, "version");
+    if (version_ < 10 || version_ > 11)
+        throw Error("this is an OpenVINO IR of version " + std::to_string(version_) +
                     "; versions 10 and 11 can be read: convert the model again");
     Graph graph;
     graph.name = net.attribute("name").value();
@@ -583,7 +609,7 @@ Graph OpenvinoReader::read(const pugi::xml_node &net)
         graph.outputs.push_back(scope.results.at(result));
     if (graph.outputs.empty())
         throw Error("the model has no Result");
-    graph.metadata["openvino.ir_version"] = std::to_string(version);
+    graph.metadata["openvino.ir_version"] = std::to_string(version_);
     add_metadata(net.child("rt_info"), "", 0, graph);
     graph.tidy();
     graph.verify();
