@@ -108,12 +108,17 @@ void constant(ImportedNode &node)
         throw Error("operator Constant with " + name + " is not supported; only tensors of numbers are");
 }
 
-/// In inference the data passes, and the mask keeps everything.
+/// In inference the data passes, and the mask keeps everything. Whether it is inference, only the run may know.
 void dropout(ImportedNode &node)
 {
     const Tensor *training = node.constant(2), *ratio = node.constant(1);
     const bool keeps_all = ratio && ratio->count() == 1 && ratio->converted(Type::f64).data<double>()[0] == 0;
-    if (node.has(2) && !keeps_all && (!training || training->count() != 1 || training->to_int64()[0] != 0))
+    const bool in_training = training && training->count() == 1 && training->to_int64()[0] != 0;
+    if (node.has(2) && !keeps_all && (!training || (in_training && node.has(1) && !ratio))) {
+        node.attributes = {};
+        return node.add_as("Dropout");
+    }
+    if (in_training && !keeps_all)
         throw Error("operator Dropout in training mode makes random numbers; export the model for inference");
     const ValueId data = node.input(0);
     if (node.wants(0))

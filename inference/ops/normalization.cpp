@@ -66,23 +66,52 @@ void check_rank(const Tensor &x, size_t lowest)
 
 // BatchNormalization: Ioffe & Szegedy, 2015
 
-void refuse_training(const Attributes &attributes)
+bool in_training(const Attributes &attributes)
 {
-    if (attributes.integer("training_mode", 0) != 0)
-        throw Error("training_mode is 1, want 0: export the model for inference");
+    return attributes.integer("training_mode", 0) != 0;
 }
 
 void batch_normalization_rule(ShapeContext &context)
 {
-    refuse_training(context.attributes());
-    if (context.outputs() > 1)
-        throw Error("there are outputs of training mode; export the model for inference");
+    const bool training = in_training(context.attributes());
+    if (context.outputs() > 1 && !training)
+        throw Error("there are outputs of training mode, but training_mode is 0; export the model for inference");
     by_channel_rule(context, 1);
+    for (size_t i = 1; i < context.outputs(); i++)
+        context.output(i, context.type(2 + i), context.shape(2 + i));
+}
+
+/// Mean and variance of each channel over the batch and the picture.
+std::vector<Moments> moments_of_channels(const Tensor &x, int64_t channels, int64_t inner)
+{
+    std::vector<std::vector<float>> values(static_cast<size_t>(channels));
+    for (size_t i = 0; i < x.count(); i++)
+        values[i / static_cast<size_t>(inner) % values.size()].push_back(x.data<float>()[i]);
+    std::vector<Moments> moments;
+    for (const auto &of_channel : values)
+        moments.push_back(moments_of(of_channel));
+    return moments;
+}
+
+/// In training mode the moments are those of x, and what was given is moved towards them by 1 - momentum.
+void update_moments(RunContext &context, const std::vector<Moments> &moments)
+{
+    const double keep = context.node.attributes.number("momentum", 0.9f);
+    auto update = [&](size_t output, size_t input, double Moments::*member) {
+        if (!context.wants(output))
+            return;
+        Tensor moved = per_channel(context, input, static_cast<int64_t>(moments.size())).clone();
+        for (size_t c = 0; c < moments.size(); c++)
+            moved.data<float>()[c] =
+                static_cast<float>(moved.data<float>()[c] * keep + moments[c].*member * (1 - keep));
+        copy_to_output(context, output, moved.converted(context.inputs[input].type()));
+    };
+    update(1, 3, &Moments::mean);
+    update(2, 4, &Moments::variance);
 }
 
 void batch_normalization(RunContext &context)
 {
-    refuse_training(context.node.attributes);
     const Tensor x = context.inputs[0].converted(Type::f32);
     check_rank(x, 1);
     const int64_t channels = x.rank() > 1 ? x.dim(1) : 1;
@@ -90,11 +119,20 @@ void batch_normalization(RunContext &context)
     const Tensor mean = per_channel(context, 3, channels), variance = per_channel(context, 4, channels);
     const double epsilon = context.node.attributes.number("epsilon", 1e-5f);
     const int64_t inner = count_between(x.shape(), std::min<size_t>(2, x.rank()), x.rank());
+    std::vector<Moments> moments;
+    if (in_training(context.node.attributes)) {
+        moments = moments_of_channels(x, channels, inner);
+        update_moments(context, moments);
+    } else {
+        for (size_t c = 0; c < static_cast<size_t>(channels); c++)
+            moments.push_back({mean.data<float>()[c], variance.data<float>()[c]});
+    }
     Tensor y(Type::f32, x.shape());
     for (int64_t i = 0; i < static_cast<int64_t>(x.count()); i++) {
         const int64_t c = i / inner % channels;
-        const double factor = scale.data<float>()[c] / std::sqrt(variance.data<float>()[c] + epsilon);
-        const double centred = static_cast<double>(x.data<float>()[i]) - mean.data<float>()[c];
+        const Moments &m = moments[static_cast<size_t>(c)];
+        const double factor = scale.data<float>()[c] / std::sqrt(m.variance + epsilon);
+        const double centred = static_cast<double>(x.data<float>()[i]) - m.mean;
         y.data<float>()[i] = static_cast<float>(centred * factor + bias.data<float>()[c]);
     }
     copy_to_output(context, 0, y.converted(context.inputs[0].type()));

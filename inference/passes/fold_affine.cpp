@@ -31,6 +31,8 @@ std::optional<std::vector<float>> per_channel(const Tensor &tensor, size_t rank,
 
 std::optional<ChannelAffine> of_batch_norm(const Rewriter &graph, const Node &node)
 {
+    if (node.attributes.integer("training_mode", 0) != 0)
+        return {};
     for (size_t i = 1; i < 5; i++)
         if (!graph.constant(node.inputs[i]))
             return {};

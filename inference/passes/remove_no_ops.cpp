@@ -44,7 +44,7 @@ bool does_nothing(const Rewriter &graph, const Node &node)
         if (node.outputs[i] != no_value)
             return false;
     const Value &in = graph.value(node.inputs[0]), &out = graph.value(node.outputs[0]);
-    if (op == "Identity" || op == "Dropout")
+    if (op == "Identity" || (op == "Dropout" && node.inputs.size() < 3))
         return true;
     if (op == "Cast")
         return in.type == out.type && in.type != Type::undefined;

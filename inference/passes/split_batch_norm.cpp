@@ -14,7 +14,8 @@ int split_batch_norm(Graph &graph)
             continue;
         const Node norm = rewriter.node(n);
         const auto &shape = rewriter.value(norm.inputs[0]).shape;
-        bool constant = norm.outputs.size() == 1 && shape && shape->size() > 1;
+        bool constant =
+            norm.outputs.size() == 1 && shape && shape->size() > 1 && norm.attributes.integer("training_mode", 0) == 0;
         for (size_t i = 1; i < 5; i++)
             constant = constant && rewriter.constant(norm.inputs[i]);
         if (!constant)

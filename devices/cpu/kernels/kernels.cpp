@@ -11,7 +11,7 @@ template <class... Names> constexpr auto names(Names... each)
 }
 
 constexpr auto image_ops = names("ImageToTensor");
-constexpr auto reshape_ops = names("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout");
+constexpr auto reshape_ops = names("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity");
 constexpr auto transpose_ops = names("Transpose");
 constexpr auto slice_ops = names("Slice");
 constexpr auto split_ops = names("Split");
