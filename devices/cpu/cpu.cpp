@@ -12,6 +12,7 @@
 #include "inference/ports.h"
 
 #include <algorithm>
+#include <future>
 #include <list>
 
 namespace leat::cpu {
@@ -27,37 +28,70 @@ class Plans {
     {
     }
 
-    /// The plan for tensors of these shapes; made when it is asked for first.
+    /// The plan for tensors of these shapes; made when it is asked for first. Who asks for one that is being made waits
+    /// for it, and for no other. Throws what making it threw.
     std::shared_ptr<const Plan> get(const std::vector<Shape> &shapes)
     {
-        std::lock_guard lock(mutex_);
-        for (auto plan = plans_.begin(); plan != plans_.end(); ++plan)
-            if (plan->first == shapes) {
-                plans_.splice(plans_.begin(), plans_, plan);
-                return plans_.front().second;
-            }
-        plans_.emplace_front(shapes, make(shapes));
-        if (plans_.size() > kept)
-            plans_.pop_back();
-        return plans_.front().second;
+        std::promise<std::shared_ptr<const Plan>> promise;
+        std::unique_lock lock(mutex_);
+        const auto known = find(shapes);
+        const bool is_new = known == entries_.end();
+        if (is_new)
+            entries_.push_front({shapes, promise.get_future().share()});
+        else
+            entries_.splice(entries_.begin(), entries_, known);
+        if (entries_.size() > kept)
+            entries_.pop_back();
+        const auto future = entries_.front().plan;
+        lock.unlock();
+        if (is_new)
+            make(shapes, promise);
+        auto plan = future.get();
+        lock.lock();
+        latest_ = plan;
+        return plan;
     }
 
-    /// The one used last; nothing before the first.
+    /// The one used last; nothing before the first, or when it is no longer kept.
     std::shared_ptr<const Plan> latest()
     {
         std::lock_guard lock(mutex_);
-        return plans_.empty() ? nullptr : plans_.front().second;
+        return latest_.lock();
     }
 
   private:
+    struct Entry {
+        std::vector<Shape> shapes;
+        std::shared_future<std::shared_ptr<const Plan>> plan; ///< ready, or being made
+    };
+
     static constexpr size_t kept = 8;
     const std::shared_ptr<const Graph> graph_;
     const std::vector<ValueId> inputs_;
     const int threads_, lanes_;
     const Options options_;
     Weights weights_;
-    std::mutex mutex_; // also held while a plan is made: lanes that want the same one wait for it
-    std::list<std::pair<std::vector<Shape>, std::shared_ptr<const Plan>>> plans_;
+    std::mutex mutex_;         // guards what follows; not held while a plan is made
+    std::list<Entry> entries_; ///< the one asked for last in front
+    std::weak_ptr<const Plan> latest_;
+
+    std::list<Entry>::iterator find(const std::vector<Shape> &shapes)
+    {
+        return std::find_if(entries_.begin(), entries_.end(), [&](const Entry &each) { return each.shapes == shapes; });
+    }
+
+    /// What failed is not kept: it may have been for want of memory.
+    void make(const std::vector<Shape> &shapes, std::promise<std::shared_ptr<const Plan>> &promise)
+    {
+        try {
+            promise.set_value(make(shapes));
+        } catch (...) {
+            promise.set_exception(std::current_exception());
+            std::lock_guard lock(mutex_);
+            if (const auto failed = find(shapes); failed != entries_.end())
+                entries_.erase(failed);
+        }
+    }
 
     std::shared_ptr<const Plan> make(const std::vector<Shape> &shapes)
     {

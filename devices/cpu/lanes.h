@@ -1,6 +1,7 @@
 #pragma once
 #include <leat/model.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -19,12 +20,30 @@ struct LaneContext {
     int number = 0; ///< of the lane among those that the client may use, from 0
     Tensor arena;   ///< scratch memory of the lane; its contents are lost between jobs
 
-    /// At least that many bytes, 64-byte aligned. Earlier memory is gone.
+    /// At least that many bytes, 64-byte aligned. Earlier memory is gone. What no job has needed for a while is given
+    /// back.
     std::byte *scratch(size_t bytes)
     {
-        if (arena.bytes() < bytes)
-            arena = Tensor(Type::u8, {static_cast<int64_t>(bytes)});
+        constexpr int while_jobs = 256;
+        most_bytes_ = std::max(most_bytes_, bytes);
+        const bool too_large = ++jobs_ >= while_jobs && arena.bytes() / 2 > most_bytes_;
+        if (arena.bytes() < bytes || too_large)
+            resize(most_bytes_);
+        if (jobs_ >= while_jobs) {
+            most_bytes_ = bytes;
+            jobs_ = 0;
+        }
         return arena.raw();
+    }
+
+  private:
+    size_t most_bytes_ = 0; ///< that one of the latest jobs needed
+    int jobs_ = 0;
+
+    void resize(size_t bytes)
+    {
+        arena = Tensor(); // first, so that old and new are not there at once
+        arena = Tensor(Type::u8, {static_cast<int64_t>(bytes)});
     }
 };
 
