@@ -1221,7 +1221,7 @@ constexpr OpenvinoOperator operators[] = {
     {"DeformableConvolution", 1, any, deformable_convolution},
     {"DepthToSpace", 1, any, depth_to_space},
     {"DetectionOutput", 1, any, nullptr,
-     "num_classes:i background_label_id:i top_k:i variance_encoded_in_target:i keep_top_k:I code_type:t "
+     "background_label_id:i top_k:i variance_encoded_in_target:i keep_top_k:I code_type:t "
      "share_location:i "
      "nms_threshold:f confidence_threshold:f clip_after_nms:i clip_before_nms:i decrease_label_id:i normalized:i "
      "input_height:i input_width:i objectness_score:f"},

@@ -10,13 +10,16 @@ namespace leat {
 namespace {
 
 constexpr Pass table[] = {
+    {"drop_defaults", drop_defaults},
     {"fold_constants", fold_constants},
     {"remove_no_ops", remove_no_ops},
     {"simplify_transposes", simplify_transposes},
     {"remove_cancelled_transposes", remove_no_ops},
+    {"fold_into_image", fold_into_image},
     {"fold_pad", fold_pad},
     {"fold_affine", fold_affine},
     {"split_batch_norm", split_batch_norm},
+    {"recognise_softmax", recognise_softmax},
     {"recognise_activations", recognise_activations},
     {"fuse_post_ops", fuse_post_ops},
 };

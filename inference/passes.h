@@ -24,6 +24,8 @@ std::span<const Pass> passes();
 /// changed it.
 void optimise(Graph &, const Options &);
 
+/// Removes attributes of windows that say what holds without them, so that equal nodes are spelled alike.
+int drop_defaults(Graph &);
 /// Replaces what depends on constants only by its value.
 int fold_constants(Graph &);
 /// Removes Identity, Dropout, casts to the same type, reshapes to the same shape, paddings by nothing, a + 0, a * 1 …
@@ -37,6 +39,10 @@ int fold_affine(Graph &);
 int split_batch_norm(Graph &);
 /// Merges neighbouring Transposes, also across unary elementwise nodes; those that move no element become Reshape.
 int simplify_transposes(Graph &);
+/// Puts arithmetic with constants per channel after ImageToTensor into its factors and offsets.
+int fold_into_image(Graph &);
+/// Finds Softmax in the exponential, sum and quotient that exporters write for it.
+int recognise_softmax(Graph &);
 /// Finds Swish, HardSwish, HardSigmoid, Mish and Gelu in the arithmetic that exporters write for them.
 int recognise_activations(Graph &);
 /// Fuses activations and residual sums into the node whose result they take.

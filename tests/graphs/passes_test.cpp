@@ -81,12 +81,27 @@ Graph after_passes(Graph graph, const std::vector<std::string> &names)
     return graph;
 }
 
+/// Two by two pixels.
+Image picture()
+{
+    static constexpr uint8_t pixels[] = {0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 255};
+    Image image;
+    image.width = image.height = 2;
+    image.planes[0] = {pixels, 6};
+    image.region = {0, 0, 2, 2};
+    return image;
+}
+
 std::vector<Tensor> run(const Graph &graph)
 {
     std::mt19937 random(7);
     std::uniform_real_distribution<float> uniform(-2, 2);
     Job job;
     for (ValueId id : graph.inputs) {
+        if (graph.values[id].type == Type::u8) {
+            job.images.push_back(picture());
+            continue;
+        }
         Tensor input(Type::f32, *graph.values[id].shape);
         for (float &value : input.values<float>())
             value = uniform(random);
