@@ -1484,7 +1484,7 @@ void translate(OpenvinoLayer &layer)
     if (known)
         throw Error("the type " + layer.type + " of operator set " + std::to_string(layer.opset) +
                     " is not supported; export the model again with a newer version");
-    throw Error("the type " + layer.type + " is not supported; see `leat inspect` for what is");
+    throw Error("the type " + layer.type + " is not supported; export the model without it, or to ONNX");
 }
 
 } // namespace leat

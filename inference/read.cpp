@@ -1,4 +1,5 @@
 #include "read.h"
+#include "mapped_file.h"
 
 #include <algorithm>
 #include <fstream>
@@ -44,6 +45,14 @@ std::string_view advice_for(std::string_view bytes)
     return {};
 }
 
+/// The weights of an OpenVINO IR, which have the model's name and lie beside it.
+SharedBytes map_weights(const fs::path &path)
+{
+    const auto file = in_context("the weights \"" + path.filename().string() + "\", which belong beside it",
+                                 [&] { return std::make_shared<const MappedFile>(path); });
+    return {file->bytes(), file};
+}
+
 bool is_xml(std::string_view bytes)
 {
     if (bytes.starts_with("\xef\xbb\xbf"sv)) // the byte order mark of UTF-8
@@ -84,7 +93,7 @@ Graph read_model_file(const fs::path &path)
         const std::vector<std::byte> bytes = read_bytes(path);
         const std::string_view text(reinterpret_cast<const char *>(bytes.data()), bytes.size());
         if (is_xml(text))
-            return read_openvino(bytes, fs::path(path).replace_extension(".bin"));
+            return read_openvino(bytes, [&] { return map_weights(fs::path(path).replace_extension(".bin")); });
         const auto advice = advice_for(text);
         if (!advice.empty())
             throw Error(std::string(advice));

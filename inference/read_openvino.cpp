@@ -1,4 +1,3 @@
-#include "mapped_file.h"
 #include "openvino_operators.h"
 #include "read.h"
 
@@ -114,7 +113,7 @@ int64_t opset_of(const std::string &version)
 
 class OpenvinoReader {
   public:
-    explicit OpenvinoReader(std::filesystem::path weights) : weights_path_(std::move(weights)) {}
+    explicit OpenvinoReader(const std::function<SharedBytes()> &weights) : open_weights_(weights) {}
 
     Graph read(const pugi::xml_node &net);
 
@@ -135,8 +134,8 @@ class OpenvinoReader {
     Type computed(Type stored) const { return version_ == 10 && stored == Type::f16 ? Type::f32 : stored; }
     Type declared_type(const pugi::xml_node &port) const;
 
-    const std::filesystem::path weights_path_;
-    std::shared_ptr<const MappedFile> weights_;
+    const std::function<SharedBytes()> &open_weights_;
+    std::optional<SharedBytes> weights_;
     int64_t version_ = 0;
 };
 
@@ -336,13 +335,12 @@ void OpenvinoReader::add_parameter(const StoredLayer &stored, Scope &scope)
 std::span<const std::byte> OpenvinoReader::weights(uint64_t offset, uint64_t size)
 {
     if (!weights_)
-        weights_ = in_context("the weights " + in_quotes(weights_path_.filename().string()) + " beside it",
-                              [&] { return std::make_shared<const MappedFile>(weights_path_); });
-    const auto bytes = weights_->bytes();
+        weights_ = open_weights_();
+    const auto bytes = weights_->bytes;
     if (offset > bytes.size() || size > bytes.size() - offset)
-        throw Error("its elements end at byte " + std::to_string(offset + size) + " of the weights " +
-                    in_quotes(weights_path_.filename().string()) + ", which have " + std::to_string(bytes.size()) +
-                    "; copy the two files again, they belong together");
+        throw Error("its elements are " + std::to_string(size) + " bytes from byte " + std::to_string(offset) +
+                    " of the weights, which have " + std::to_string(bytes.size()) +
+                    "; copy the .xml and .bin files again, they belong together");
     return bytes.subspan(offset, size);
 }
 
@@ -360,7 +358,7 @@ Tensor OpenvinoReader::read_constant(const StoredLayer &stored)
                     std::string(to_string(type)) + "[" + to_string(shape) + "]");
     const auto bytes = weights(static_cast<uint64_t>(offset), static_cast<uint64_t>(size));
     if (reinterpret_cast<uintptr_t>(bytes.data()) % static_cast<uintptr_t>(width) == 0 && !bytes.empty())
-        return Tensor::view(type, shape, const_cast<std::byte *>(bytes.data()), weights_);
+        return Tensor::view(type, shape, const_cast<std::byte *>(bytes.data()), weights_->owner);
     Tensor copy(type, shape);
     std::copy(bytes.begin(), bytes.end(), copy.raw());
     return copy;
@@ -618,7 +616,7 @@ Graph OpenvinoReader::read(const pugi::xml_node &net)
 
 } // namespace
 
-Graph read_openvino(std::span<const std::byte> bytes, const std::filesystem::path &weights)
+Graph read_openvino(std::span<const std::byte> bytes, const std::function<SharedBytes()> &weights)
 {
     pugi::xml_document document;
     const auto parsed = document.load_buffer(bytes.data(), bytes.size(), pugi::parse_default, pugi::encoding_auto);
