@@ -259,7 +259,9 @@ void prelu(Layer &layer)
 void convert(Layer &layer)
 {
     const std::string type = layer.element_type("destination_type", "f32");
-    if (const Tensor *constant = layer.constant(0))
+    // Quantised weights stay integers, as in infer_shapes().
+    if (const Tensor *constant = layer.constant(0);
+        constant && constant->type() != Type::u8 && constant->type() != Type::s8)
         return layer.set_constant_output(constant->converted(*type_from(type)));
     finish(layer, "Cast", layer.inputs, with(std::pair<const char *, Attribute>("to", type)));
 }

@@ -12,6 +12,7 @@ namespace {
 constexpr Pass table[] = {
     {"drop_defaults", drop_defaults},
     {"fold_constants", fold_constants},
+    {"recognise_quantization", recognise_quantization},
     {"remove_no_ops", remove_no_ops},
     {"simplify_transposes", simplify_transposes},
     {"remove_cancelled_transposes", remove_no_ops},

@@ -28,6 +28,9 @@ void optimise(Graph &, const Options &);
 int drop_defaults(Graph &);
 /// Replaces what depends on constants only by its value.
 int fold_constants(Graph &);
+/// Turns FakeQuantize of 255 or 256 levels, and integer constants that are shifted and scaled, into QuantizeLinear and
+/// DequantizeLinear, where zero is one of the levels.
+int recognise_quantization(Graph &);
 /// Removes Identity, Dropout, casts to the same type, reshapes to the same shape, paddings by nothing, a + 0, a * 1 …
 int remove_no_ops(Graph &);
 /// Adds a Pad with zeros to the padding of the Conv after it.

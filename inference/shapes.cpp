@@ -91,10 +91,14 @@ bool has_loop(const Node &node)
 /// Quantised weights stay integers: whether to compute with them is for the device to say.
 bool keeps_integers(const Graph &graph, const Node &node)
 {
-    if (node.op->name != "DequantizeLinear")
+    const std::string_view name = node.op->name;
+    if (name != "DequantizeLinear" && name != "FakeQuantize" && name != "Cast")
         return false;
-    const Type type = graph.values[node.inputs[0]].type;
-    return type == Type::u8 || type == Type::s8;
+    const Value &data = graph.values[node.inputs[0]];
+    const bool integers = data.type == Type::u8 || data.type == Type::s8;
+    if (name == "Cast")
+        return integers && graph.values[node.outputs[0]].type != Type::boolean && data.shape && data.shape->size() > 1;
+    return integers || name == "FakeQuantize";
 }
 
 /// Takes what it adds to the graph from the budget, in bytes.

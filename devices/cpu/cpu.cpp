@@ -103,7 +103,7 @@ class Plans {
             optimise(sized, options_); // known sizes let more passes apply
         }
         IntegerReport integers;
-        with_one_thread([&] { integers = compute_in_integers(sized, weights_); });
+        with_one_thread([&] { integers = compute_in_integers(sized, weights_, options_); });
         return Plan::make(std::make_shared<const Graph>(std::move(sized)), weights_, threads_, lanes_,
                           options_.profiling, integers.refusals);
     }

@@ -3,6 +3,8 @@
 #include "devices/cpu/weights.h"
 #include "inference/graph.h"
 
+#include <leat/options.h>
+
 #include <map>
 #include <string>
 #include <vector>
@@ -29,6 +31,8 @@ struct IntegerReport {
 /// A node stays with floats when the kernels have no fast way for it, and always on processors without dot products of
 /// 8-bit integers (VNNI), whose older instructions saturate in between. Dequantised constants that remain are folded.
 /// Shapes are inferred again. Throws Error as infer_shapes().
-IntegerReport compute_in_integers(Graph &, Weights &);
+///
+/// With "compute_in_integers" among the disabled passes it only folds, and all is computed with floats.
+IntegerReport compute_in_integers(Graph &, Weights &, const Options &);
 
 } // namespace leat::cpu
