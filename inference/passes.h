@@ -29,7 +29,7 @@ int drop_defaults(Graph &);
 /// Replaces what depends on constants only by its value.
 int fold_constants(Graph &);
 /// Turns FakeQuantize of 255 or 256 levels, and integer constants that are shifted and scaled, into QuantizeLinear and
-/// DequantizeLinear, where zero is one of the levels.
+/// DequantizeLinear.
 int recognise_quantization(Graph &);
 /// Removes Identity, Dropout, casts to the same type, reshapes to the same shape, paddings by nothing, a + 0, a * 1 …
 int remove_no_ops(Graph &);

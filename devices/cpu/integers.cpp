@@ -41,6 +41,7 @@ std::optional<Grid> grid_of(const Rewriter &graph, int index)
 struct Dequantised {
     ValueId integers;
     Grid grid;
+    float offset = 0; ///< added to what the integers stand for
 };
 
 /// What the value was made of when it is a DequantizeLinear of computed integers on one grid.
@@ -52,7 +53,7 @@ std::optional<Dequantised> dequantised(const Rewriter &graph, ValueId id)
     const auto grid = grid_of(graph, maker);
     if (!grid)
         return {};
-    return Dequantised{graph.node(maker).inputs[0], *grid};
+    return Dequantised{graph.node(maker).inputs[0], *grid, 0};
 }
 
 template <size_t N> bool is_any(const Rewriter &graph, int index, const std::array<const char *, N> &names)
@@ -341,7 +342,7 @@ class Integration {
     {
         const Node &node = graph_.node(index);
         const bool quantised_weights = constant_integers(node.inputs[1]);
-        const auto data = dequantised(graph_, node.inputs[0]);
+        const auto data = shifted_data(node.inputs[0]);
         if (!data)
             return quantised_weights ? "what it reads is not quantised with one constant scale" : "";
         if (!onednn::has_integer_dot_products())
@@ -354,7 +355,44 @@ class Integration {
         auto weights = integer_weights(graph_, node.inputs[1], form.channel_axis, weights_);
         if (auto *fault = std::get_if<std::string>(&weights))
             return *fault;
+        if (data->offset != 0 && pads(node))
+            return "zero, which it is padded with, is none of the levels of its data";
         return put_product(index, form, *data, std::get<IntegerWeights>(std::move(weights)));
+    }
+
+    /// Dequantised data, to which one number may have been added.
+    std::optional<Dequantised> shifted_data(ValueId id) const
+    {
+        const int maker = graph_.maker(id);
+        if (!graph_.is(maker, "Add") || !graph_.node(maker).post_ops.empty())
+            return dequantised(graph_, id);
+        const auto offset = graph_.scalar(graph_.node(maker).inputs[1]);
+        auto data = dequantised(graph_, graph_.node(maker).inputs[0]);
+        if (!data || !offset)
+            return {};
+        data->offset = *offset;
+        return data;
+    }
+
+    static bool pads(const Node &node)
+    {
+        const auto all = node.attributes.integers("pads");
+        const std::string kind = node.attributes.text("auto_pad", "NOTSET");
+        return kind.starts_with("SAME") || std::any_of(all.begin(), all.end(), [](int64_t pad) { return pad != 0; });
+    }
+
+    /// Adds what the offset of the data contributes to each output channel.
+    static void add_offset(std::vector<float> &bias, const IntegerWeights &weights, size_t channel_axis, float offset)
+    {
+        const Tensor &w = weights.integers;
+        int64_t inner = 1;
+        for (size_t axis = channel_axis + 1; axis < w.rank(); axis++)
+            inner *= w.dim(axis);
+        for (int64_t i = 0; i < static_cast<int64_t>(w.count()); i++) {
+            const auto channel = static_cast<size_t>(i / inner % w.dim(channel_axis));
+            bias[channel] += offset * weights.scales[weights.scales.size() > 1 ? channel : 0] *
+                             static_cast<float>(w.data<int8_t>()[i]);
+        }
     }
 
     /// Whether the value comes from an integer constant.
@@ -373,8 +411,14 @@ class Integration {
         const size_t rank = graph_.value(old.outputs[0]).shape->size();
         if (form.channel_axis == 0 && !convolves)
             weights.integers = transposed(weights.integers, weights_);
+        const size_t channel_axis = convolves ? 0 : 1;
+        std::vector<float> bias(static_cast<size_t>(weights.integers.dim(channel_axis)), 0);
         for (float &scale : weights.scales)
-            scale *= data.grid.scale * form.factor;
+            scale *= form.factor;
+        if (data.offset != 0)
+            add_offset(bias, weights, channel_axis, data.offset);
+        for (float &scale : weights.scales)
+            scale *= data.grid.scale;
         Node node;
         node.op = &op(form.on_integers);
         node.name = old.name;
@@ -387,15 +431,14 @@ class Integration {
         node.post_ops.push_back(casting());
         node.post_ops.push_back(binary("Mul", by_channel("scale", weights.scales, rank, convolves)));
         if (old.inputs.size() > 2 && old.inputs[2] != no_value) {
-            const Tensor *bias = graph_.constant(old.inputs[2]);
-            const int64_t channels = weights.integers.dim(convolves ? 0 : 1);
-            if (!bias || bias->type() != Type::f32 || static_cast<int64_t>(bias->count()) != channels)
+            const Tensor *stored = graph_.constant(old.inputs[2]);
+            if (!stored || stored->type() != Type::f32 || stored->count() != bias.size())
                 return "its bias is not one constant f32 for each output channel";
-            std::vector<float> numbers(bias->data<float>(), bias->data<float>() + bias->count());
-            for (float &number : numbers)
-                number *= form.bias_factor;
-            node.post_ops.push_back(binary("Add", by_channel("bias", numbers, rank, convolves)));
+            for (size_t i = 0; i < bias.size(); i++)
+                bias[i] += stored->data<float>()[i] * form.bias_factor;
         }
+        if (std::any_of(bias.begin(), bias.end(), [](float number) { return number != 0; }))
+            node.post_ops.push_back(binary("Add", by_channel("bias", bias, rank, convolves)));
         for (const PostOp &post : old.post_ops)
             node.post_ops.push_back(on_integers(post));
         const int reader = quantiser(old.outputs[0]);

@@ -49,10 +49,14 @@ std::optional<int64_t> axis_of(const Shape &constant, const Shape &data)
     return axis.value_or(0);
 }
 
-/// The nearest integer when the number is one but for the rounding of limits; nothing when it is none of 8 bits.
-std::optional<int32_t> integer(float number, Type type)
+/// How far, in steps, zero may lie from a level. Limits are often rounded to f16. To take the nearest level for zero
+/// moves all numbers a little, which is harmless, but also changes which of them lie halfway between two levels, of
+/// which data that has been quantised before has many.
+constexpr float where_numbers_are_made = 0.02f, where_numbers_are_rounded = 0.0005f;
+
+/// The nearest integer when the number is one but for that; nothing when it is none of 8 bits.
+std::optional<int32_t> integer(float number, Type type, float rounding)
 {
-    constexpr float rounding = 0.01f;
     const float nearest = std::nearbyint(number), lowest = type == Type::u8 ? 0 : -128;
     if (!(std::abs(number - nearest) <= rounding) || nearest < lowest || nearest > lowest + 255)
         return {};
@@ -156,7 +160,7 @@ class Recognition {
         Grid grid{{}, {}, scales.count() > 1 ? *axis : *zero_axis};
         for (size_t i = 0; i < many; i++) {
             const float zero = zeros ? zeros->data<float>()[zeros->count() > 1 ? i : 0] : 0;
-            const auto nearest = integer(zero, data.type());
+            const auto nearest = integer(zero, data.type(), where_numbers_are_made);
             if (!nearest)
                 return {};
             grid.scales.push_back(scales.data<float>()[scales.count() > 1 ? i : 0]);
@@ -194,14 +198,14 @@ class Recognition {
 
     /// Steps between `low` and `high`, the lowest of which has the integer `first`; nothing when no integer is zero.
     static std::optional<Grid> grid_between(const Tensor &low, const Tensor &high, int64_t levels, int32_t first,
-                                            Type type)
+                                            Type type, float rounding)
     {
         Grid grid;
         const size_t many = std::max(low.count(), high.count());
         for (size_t i = 0; i < many; i++) {
             const float from = low.data<float>()[low.count() > 1 ? i : 0];
             const float scale = (high.data<float>()[high.count() > 1 ? i : 0] - from) / static_cast<float>(levels - 1);
-            const auto zero = integer(static_cast<float>(first) - from / scale, type);
+            const auto zero = integer(static_cast<float>(first) - from / scale, type, rounding);
             if (!std::isnormal(scale) || scale < 0 || !zero)
                 return {};
             grid.scales.push_back(scale);
@@ -221,7 +225,8 @@ class Recognition {
         if (!data || !limits)
             return false;
         const int32_t first = levels_of(node) == 255 ? -127 : -128;
-        auto grid = grid_between(limits->out_low, limits->out_high, levels_of(node), first, Type::s8);
+        auto grid =
+            grid_between(limits->out_low, limits->out_high, levels_of(node), first, Type::s8, where_numbers_are_made);
         const auto axis = axis_of(limits->out_low.shape(), data->shape());
         if (!grid || !axis || limits->out_low.shape() != limits->out_high.shape())
             return false;
@@ -247,28 +252,56 @@ class Recognition {
     }
 
     /// FakeQuantize of computed data is QuantizeLinear and DequantizeLinear, after a Clip where there are 255 levels.
+    /// Where zero is none of the levels, the lower limit is taken away before and added after.
     bool fake_quantized_data(int index)
     {
         if (!is_fake_quantize(index))
             return false;
         const Node node = graph_.node(index);
         const auto limits = limits_of(index);
-        if (!limits ||
-            limits->in_low.count() * limits->in_high.count() * limits->out_low.count() * limits->out_high.count() != 1)
+        if (!limits || !is_range(limits->in_low, limits->in_high) || !is_range(limits->out_low, limits->out_high))
             return false;
-        const auto in = grid_between(limits->in_low, limits->in_high, levels_of(node), 0, Type::u8);
-        auto out = grid_between(limits->out_low, limits->out_high, levels_of(node), 0, Type::u8);
-        if (!in || !out)
-            return false;
+        auto in =
+            grid_between(limits->in_low, limits->in_high, levels_of(node), 0, Type::u8, where_numbers_are_rounded);
+        auto out =
+            grid_between(limits->out_low, limits->out_high, levels_of(node), 0, Type::u8, where_numbers_are_made);
         // Limits written twice in other precisions are still the same grid.
-        if (out->zeros == in->zeros && std::abs(out->scales[0] / in->scales[0] - 1) < 1e-5f)
+        if (in && out && out->zeros == in->zeros && std::abs(out->scales[0] / in->scales[0] - 1) < 1e-5f)
             out = in;
         ValueId data = node.inputs[0];
         if (levels_of(node) == 255)
             data = add_node("Clip", node, {data, scalar(limits->in_low), scalar(limits->in_high)}, Type::f32);
+        if (!in) {
+            in = shifted_grid(limits->in_low, limits->in_high, levels_of(node));
+            const Tensor up = Tensor::of<float>({}, {-limits->in_low.data<float>()[0]});
+            data = add_node("Add", node, {data, scalar(up)}, Type::f32);
+        }
         const ValueId integers = add_node("QuantizeLinear", node, inputs_for(data, *in, Type::u8), Type::u8);
-        become_dequantization(index, integers, *out);
+        if (out) {
+            become_dequantization(index, integers, *out);
+            return true;
+        }
+        out = shifted_grid(limits->out_low, limits->out_high, levels_of(node));
+        const ValueId wide = add_node("DequantizeLinear", node, inputs_for(integers, *out, Type::u8), Type::f32);
+        const ValueId low = scalar(limits->out_low);
+        graph_.change(index, [&](Node &now) {
+            now.op = &op("Add");
+            now.inputs = {wide, low};
+            now.attributes = {};
+        });
         return true;
+    }
+
+    /// Steps above the lower limit.
+    static Grid shifted_grid(const Tensor &low, const Tensor &high, int64_t levels)
+    {
+        return {{(high.data<float>()[0] - low.data<float>()[0]) / static_cast<float>(levels - 1)}, {0}};
+    }
+
+    static bool is_range(const Tensor &low, const Tensor &high)
+    {
+        return low.count() == 1 && high.count() == 1 && low.data<float>()[0] < high.data<float>()[0] &&
+               std::isnormal(high.data<float>()[0] - low.data<float>()[0]);
     }
 
     ValueId scalar(const Tensor &number) { return add_constant("limit", number.reshaped({})); }
