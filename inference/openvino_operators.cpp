@@ -369,9 +369,8 @@ void group_convolution_back(Layer &layer)
 
 void deformable_convolution(Layer &layer)
 {
-    if (layer.flag("bilinear_interpolation_pad", false))
-        throw Error("bilinear_interpolation_pad is not supported");
     Attributes attributes = window_attributes(layer, spatial_of(layer));
+    attributes.set("sharp_edges", int64_t(!layer.flag("bilinear_interpolation_pad", false)));
     attributes.set("group", layer.integer("group", 1));
     attributes.set("offset_group", layer.integer("deformable_group", 1));
     finish(layer, "DeformConv", {layer.input(0), layer.input(2), layer.input(1), no_value, layer.optional_input(3)},
@@ -410,25 +409,27 @@ void average_pool(Layer &layer)
     finish(layer, "AveragePool", {layer.input(0)}, std::move(attributes));
 }
 
-/// Only the sizes 1 (the whole) of the output are supported, which is what classifiers use.
-void adaptive_pool(Layer &layer, const char *op)
+/// To the size 1 of every axis it is the op over the whole.
+void adaptive_pool(Layer &layer, const char *whole, const char *adaptive, Attributes attributes = {})
 {
-    const auto sizes = layer.constant_integers(1);
-    if (std::any_of(sizes.begin(), sizes.end(), [](int64_t size) { return size != 1; }))
-        throw Error("an adaptive pool to a size other than 1 is not supported; export with fixed windows");
-    finish(layer, op, {layer.input(0)});
+    const auto all_ones = [](const std::vector<int64_t> &sizes) {
+        return std::all_of(sizes.begin(), sizes.end(), [](int64_t size) { return size == 1; });
+    };
+    if (!layer.wants(1) && layer.constant(1) && all_ones(layer.constant_integers(1)))
+        return finish(layer, whole, {layer.input(0)});
+    list_inputs(layer, {1});
+    layer.add(adaptive, layer.inputs, layer.outputs, std::move(attributes));
 }
 
 void adaptive_average_pool(Layer &layer)
 {
-    adaptive_pool(layer, "GlobalAveragePool");
+    adaptive_pool(layer, "GlobalAveragePool", "AdaptiveAvgPool");
 }
 
 void adaptive_max_pool(Layer &layer)
 {
-    if (layer.wants(1))
-        throw Error("the indices of an adaptive pool are not supported");
-    adaptive_pool(layer, "GlobalMaxPool");
+    adaptive_pool(layer, "GlobalMaxPool", "AdaptiveMaxPool",
+                  with(text("index_element_type", layer.element_type("index_element_type", "s64").c_str())));
 }
 
 // Products
@@ -813,13 +814,35 @@ void scatter_nd(Layer &layer)
     finish(layer, "ScatterND", layer.inputs, std::move(attributes));
 }
 
-/// Whole slices of axis 0.
+/// `count` axes from `from` on moved to the front, or, the other way, from the front to there.
+std::vector<int64_t> axes_in_front(size_t rank, size_t from, size_t count, bool back)
+{
+    std::vector<int64_t> order(rank);
+    std::iota(order.begin(), order.end(), 0);
+    const auto first = order.begin(), axis = first + static_cast<long>(from), end = axis + static_cast<long>(count);
+    std::rotate(first, back ? first + static_cast<long>(count) : axis, end);
+    return order;
+}
+
+ValueId with_axes_in_front(Layer &layer, ValueId value, size_t rank, size_t from, size_t count)
+{
+    return layer.add("Transpose", {value},
+                     with(std::pair<const char *, Attribute>("perm", axes_in_front(rank, from, count, false))));
+}
+
+/// Whole slices of an axis.
 void scatter_update(Layer &layer)
 {
-    if (constant_axis(layer, 3) != 0)
-        throw Error("ScatterUpdate on another axis than 0 is not supported");
     const ValueId indices = layer.add("Unsqueeze", {layer.input(1), layer.add_integers({-1})});
-    finish(layer, "ScatterND", {layer.input(0), indices, layer.input(2)});
+    const int64_t given = constant_axis(layer, 3);
+    if (given == 0)
+        return finish(layer, "ScatterND", {layer.input(0), indices, layer.input(2)});
+    const size_t rank = rank_of(layer, 0), axis = normal_axis(given, rank), taken = rank_of(layer, 1);
+    const ValueId data = with_axes_in_front(layer, layer.input(0), rank, axis, 1);
+    const ValueId updates = with_axes_in_front(layer, layer.input(2), rank - 1 + taken, axis, taken);
+    const ValueId scattered = layer.add("ScatterND", {data, indices, updates});
+    finish(layer, "Transpose", {scattered},
+           with(std::pair<const char *, Attribute>("perm", axes_in_front(rank, axis, 1, true))));
 }
 
 void pad(Layer &layer)
@@ -930,9 +953,19 @@ void depth_to_space(Layer &layer)
 
 void space_to_depth(Layer &layer)
 {
-    if (layer.text("mode", "blocks_first") != "blocks_first")
-        throw Error("SpaceToDepth of mode depth_first is not supported");
-    finish(layer, "SpaceToDepth", layer.inputs, with(integer("blocksize", layer.integer("block_size", 1))));
+    const int64_t block = layer.integer("block_size", 1);
+    if (layer.text("mode", "blocks_first") == "blocks_first")
+        return finish(layer, "SpaceToDepth", layer.inputs, with(integer("blocksize", block)));
+    const Shape shape = layer.declared_shape(0);
+    if (shape.size() != 4 || block < 1 || shape[2] % block != 0 || shape[3] % block != 0)
+        throw Error("an input of shape " + to_string(shape) + " cannot be cut into blocks of " + std::to_string(block));
+    const Shape cut{shape[0], shape[1], shape[2] / block, block, shape[3] / block, block};
+    const Shape deep{shape[0], count_of({shape[1], block, block}), cut[2], cut[4]};
+    const ValueId blocks = layer.add("Reshape", {layer.input(0), layer.add_integers(cut)});
+    const ValueId moved =
+        layer.add("Transpose", {blocks},
+                  with(std::pair<const char *, Attribute>("perm", std::vector<int64_t>{0, 1, 3, 5, 2, 4})));
+    finish(layer, "Reshape", {moved, layer.add_integers(deep)});
 }
 
 /// Channels in groups, rows and columns of that table exchanged.
@@ -1208,8 +1241,6 @@ constexpr OpenvinoOperator operators[] = {
     {"AvgPool", 1, any, average_pool},
     {"BatchNormInference", 1, any, batch_norm},
     {"Broadcast", 1, any, broadcast_to},
-    {"CTCGreedyDecoder", 1, any, nullptr, "ctc_merge_repeated:i"},
-    {"CTCGreedyDecoderSeqLen", 6, any, nullptr, "merge_repeated:i classes_index_type:t sequence_length_type:t"},
     {"Ceiling", 1, any, elementwise<"Ceil">},
     {"Clamp", 1, any, clamp},
     {"Concat", 1, any, concat},
@@ -1222,11 +1253,6 @@ constexpr OpenvinoOperator operators[] = {
     {"CumSum", 3, any, cum_sum},
     {"DeformableConvolution", 1, any, deformable_convolution},
     {"DepthToSpace", 1, any, depth_to_space},
-    {"DetectionOutput", 1, any, nullptr,
-     "background_label_id:i top_k:i variance_encoded_in_target:i keep_top_k:I code_type:t "
-     "share_location:i "
-     "nms_threshold:f confidence_threshold:f clip_after_nms:i clip_before_nms:i decrease_label_id:i normalized:i "
-     "input_height:i input_width:i objectness_score:f"},
     {"Divide", 1, any, elementwise<"Div">},
     {"Einsum", 7, any, einsum},
     {"Elu", 1, any, elu},
@@ -1284,14 +1310,6 @@ constexpr OpenvinoOperator operators[] = {
     {"PRelu", 1, any, prelu},
     {"Pad", 1, any, pad},
     {"Power", 1, any, elementwise<"Pow">},
-    {"PriorBox", 1, any, nullptr,
-     "min_size:F max_size:F aspect_ratio:F flip:i clip:i step:f offset:f variance:F scale_all_sizes:i fixed_ratio:F "
-     "fixed_size:F density:F min_max_aspect_ratios_order:i"},
-    {"PriorBoxClustered", 1, any, nullptr, "width:F height:F clip:i step:f step_w:f step_h:f offset:f variance:F"},
-    {"Proposal", 1, any, nullptr,
-     "base_size:i pre_nms_topn:i post_nms_topn:i nms_thresh:f feat_stride:i min_size:f ratio:F scale:F "
-     "clip_before_nms:i "
-     "clip_after_nms:i normalize:i box_size_scale:f box_coordinate_scale:f framework:t"},
     {"RNNCell", 1, any, rnn_cell},
     {"RNNSequence", 5, any, rnn_sequence},
     {"Range", 1, any, range},
@@ -1354,6 +1372,7 @@ Attributes typed_attributes(const Layer &layer, std::string_view kinds)
         case 'f': attributes.set(name, static_cast<float>(layer.number(name, 0))); break;
         case 'I': attributes.set(name, layer.integers(name)); break;
         case 'F': attributes.set(name, layer.numbers(name)); break;
+        case 'T': attributes.set(name, layer.element_type(name, "")); break;
         default: attributes.set(name, layer.text(name, "")); break;
         }
     }
@@ -1473,16 +1492,17 @@ void translate(OpenvinoLayer &layer)
 {
     const std::string wanted = lower(layer.type);
     bool known = false;
-    for (const OpenvinoOperator &row : operators) {
-        if (lower(std::string(row.type)) != wanted)
-            continue;
-        known = true;
-        if (layer.opset < row.first || layer.opset > row.last)
-            continue;
-        if (row.translate)
-            return row.translate(layer);
-        return layer.add(row.type, layer.inputs, layer.outputs, typed_attributes(layer, row.attributes));
-    }
+    for (const auto rows : {std::span<const OpenvinoOperator>(operators), openvino_detection_operators()})
+        for (const OpenvinoOperator &row : rows) {
+            if (lower(std::string(row.type)) != wanted)
+                continue;
+            known = true;
+            if (layer.opset < row.first || layer.opset > row.last)
+                continue;
+            if (row.translate)
+                return row.translate(layer);
+            return layer.add(row.type, layer.inputs, layer.outputs, typed_attributes(layer, row.attributes));
+        }
     if (known)
         throw Error("the type " + layer.type + " of operator set " + std::to_string(layer.opset) +
                     " is not supported; export the model again with a newer version");

@@ -3,6 +3,7 @@
 
 #include <climits>
 #include <map>
+#include <span>
 
 namespace leat {
 
@@ -50,9 +51,12 @@ struct OpenvinoOperator {
     int64_t first, last; ///< operator sets, both inclusive
     void (*translate)(OpenvinoLayer &);
     /// Without `translate`, the op has the layer's name and inputs, and these attributes: "name:kind …", where a kind
-    /// is i (integer or flag), f (number), I, F (lists of those), t (text).
+    /// is i (integer or flag), f (number), I, F (lists of those), t (text), T (element type).
     std::string_view attributes = {};
 };
+
+/// The rows of detectors, in a file of their own.
+std::span<const OpenvinoOperator> openvino_detection_operators();
 
 /// The Type that IR calls so ("f32", "i64", "boolean", also "FP32", "I64"). Throws Error that names those that Leat
 /// lacks.

@@ -223,7 +223,8 @@ void OpenvinoReader::read_layers(const pugi::xml_node &net, Scope &scope)
 void leave_out_unread(const StoredLayer &stored, const std::map<Port, Port> &edges, OpenvinoLayer &layer)
 {
     constexpr std::string_view optional[] = {"MaxPool",     "TopK",        "LSTMSequence",
-                                             "GRUSequence", "RNNSequence", "AdaptiveMaxPool"};
+                                             "GRUSequence", "RNNSequence", "AdaptiveMaxPool",
+                                             "NonMaxSuppression"};
     if (std::find(std::begin(optional), std::end(optional), stored.type) == std::end(optional))
         return;
     for (size_t i = 1; i < layer.outputs.size(); i++) {
