@@ -41,7 +41,8 @@ std::optional<Grid> grid_of(const Rewriter &graph, int index)
 struct Dequantised {
     ValueId integers;
     Grid grid;
-    float offset = 0; ///< added to what the integers stand for
+    float offset = 0;                    ///< added to what the integers stand for
+    std::vector<float> channel_scales{}; ///< factors of what they stand for, by channel, or none
 };
 
 /// What the value was made of when it is a DequantizeLinear of computed integers on one grid.
@@ -53,7 +54,7 @@ std::optional<Dequantised> dequantised(const Rewriter &graph, ValueId id)
     const auto grid = grid_of(graph, maker);
     if (!grid)
         return {};
-    return Dequantised{graph.node(maker).inputs[0], *grid, 0};
+    return Dequantised{graph.node(maker).inputs[0], *grid};
 }
 
 template <size_t N> bool is_any(const Rewriter &graph, int index, const std::array<const char *, N> &names)
@@ -355,15 +356,19 @@ class Integration {
         auto weights = integer_weights(graph_, node.inputs[1], form.channel_axis, weights_);
         if (auto *fault = std::get_if<std::string>(&weights))
             return *fault;
+        if (!data->channel_scales.empty() && !is_depthwise(node))
+            return "its data has a scale for each channel";
         if (data->offset != 0 && pads(node))
             return "zero, which it is padded with, is none of the levels of its data";
         return put_product(index, form, *data, std::get<IntegerWeights>(std::move(weights)));
     }
 
-    /// Dequantised data, to which one number may have been added.
+    /// Dequantised data, to which one number may have been added, or which each channel scales.
     std::optional<Dequantised> shifted_data(ValueId id) const
     {
         const int maker = graph_.maker(id);
+        if (graph_.is(maker, "Mul") && graph_.node(maker).post_ops.empty())
+            return scaled_data(graph_.node(maker));
         if (!graph_.is(maker, "Add") || !graph_.node(maker).post_ops.empty())
             return dequantised(graph_, id);
         const auto offset = graph_.scalar(graph_.node(maker).inputs[1]);
@@ -374,11 +379,43 @@ class Integration {
         return data;
     }
 
-    static bool pads(const Node &node)
+    std::optional<Dequantised> scaled_data(const Node &mul) const
     {
+        const Tensor *factors = graph_.constant(mul.inputs[1]);
+        auto data = dequantised(graph_, mul.inputs[0]);
+        const auto &shape = graph_.value(mul.outputs[0]).shape;
+        if (!data || !factors || factors->type() != Type::f32 || !shape || shape->size() < 3 ||
+            factors->rank() != shape->size() || factors->dim(1) != (*shape)[1] ||
+            static_cast<int64_t>(factors->count()) != factors->dim(1))
+            return {};
+        data->channel_scales.assign(factors->data<float>(), factors->data<float>() + factors->count());
+        return data;
+    }
+
+    /// Whether each output channel reads one input channel only.
+    bool is_depthwise(const Node &node) const
+    {
+        return node.op->name == "Conv" && graph_.value(node.inputs[1]).shape->at(1) == 1;
+    }
+
+    /// The scales of the data's channels as scales of the weights that read them.
+    static void scale_channels(IntegerWeights &weights, const std::vector<float> &factors)
+    {
+        const auto channels = static_cast<size_t>(weights.integers.dim(0)), times = channels / factors.size();
+        if (weights.scales.size() == 1)
+            weights.scales.assign(channels, weights.scales[0]);
+        for (size_t c = 0; c < channels; c++)
+            weights.scales[c] *= factors[c / times];
+    }
+
+    bool pads(const Node &node) const
+    {
+        const Shape &weights = *graph_.value(node.inputs[1]).shape;
+        const bool points = weights.size() > 2 && count_of(weights) == weights[0] * weights[1];
         const auto all = node.attributes.integers("pads");
-        const std::string kind = node.attributes.text("auto_pad", "NOTSET");
-        return kind.starts_with("SAME") || std::any_of(all.begin(), all.end(), [](int64_t pad) { return pad != 0; });
+        if (node.attributes.text("auto_pad", "NOTSET").starts_with("SAME"))
+            return !points;
+        return std::any_of(all.begin(), all.end(), [](int64_t pad) { return pad != 0; });
     }
 
     /// Adds what the offset of the data contributes to each output channel.
@@ -415,6 +452,8 @@ class Integration {
         std::vector<float> bias(static_cast<size_t>(weights.integers.dim(channel_axis)), 0);
         for (float &scale : weights.scales)
             scale *= form.factor;
+        if (!data.channel_scales.empty())
+            scale_channels(weights, data.channel_scales);
         if (data.offset != 0)
             add_offset(bias, weights, channel_axis, data.offset);
         for (float &scale : weights.scales)

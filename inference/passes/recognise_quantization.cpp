@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 namespace leat {
 namespace {
@@ -77,7 +78,8 @@ class Recognition {
     {
         int changes = 0;
         for (int n = 0, end = graph_.nodes(); n < end; n++)
-            changes += scaled_integers(n) || fake_quantized_weights(n) || fake_quantized_data(n);
+            changes +=
+                scaled_integers(n) || fake_quantized_weights(n) || fake_quantized_data(n) || fake_quantized_channels(n);
         return changes;
     }
 
@@ -302,6 +304,54 @@ class Recognition {
     {
         return low.count() == 1 && high.count() == 1 && low.data<float>()[0] < high.data<float>()[0] &&
                std::isnormal(high.data<float>()[0] - low.data<float>()[0]);
+    }
+
+    /// FakeQuantize with a range for each channel: data that is scaled so that all channels have the same levels.
+    bool fake_quantized_channels(int index)
+    {
+        if (!is_fake_quantize(index) || levels_of(graph_.node(index)) != 256)
+            return false;
+        const Node node = graph_.node(index);
+        const auto limits = limits_of(index);
+        const auto &shape = graph_.value(node.outputs[0]).shape;
+        if (!limits || !shape || shape->size() < 2 || !is_static(*shape) ||
+            !same_ranges_from_zero(*limits, by_channel(*shape)))
+            return false;
+        Tensor down(Type::f32, by_channel(*shape)), up(Type::f32, by_channel(*shape));
+        for (size_t c = 0; c < down.count(); c++) {
+            up.data<float>()[c] = limits->in_high.data<float>()[c] / 255;
+            down.data<float>()[c] = 255 / limits->in_high.data<float>()[c];
+        }
+        const Grid whole{{1}, {0}};
+        const ValueId scaled = add_node("Mul", node, {node.inputs[0], add_constant("scale", down)}, Type::f32);
+        const ValueId integers = add_node("QuantizeLinear", node, inputs_for(scaled, whole, Type::u8), Type::u8);
+        const ValueId wide = add_node("DequantizeLinear", node, inputs_for(integers, whole, Type::u8), Type::f32);
+        const ValueId scale = add_constant("scale", up);
+        graph_.change(index, [&](Node &now) {
+            now.op = &op("Mul");
+            now.inputs = {wide, scale};
+            now.attributes = {};
+        });
+        return true;
+    }
+
+    /// One number for each index of axis 1.
+    static Shape by_channel(const Shape &data)
+    {
+        Shape shape(data.size(), 1);
+        shape[1] = data[1];
+        return shape;
+    }
+
+    static bool same_ranges_from_zero(const Limits &limits, const Shape &channels)
+    {
+        const auto zero = [](float number) { return number == 0; };
+        const auto values = [](const Tensor &t) { return std::span(t.data<float>(), t.count()); };
+        const auto ins = values(limits.in_high), outs = values(limits.out_high);
+        return limits.in_high.shape() == channels && limits.out_high.shape() == channels &&
+               std::all_of(ins.begin(), ins.end(), [](float high) { return std::isnormal(high) && high > 0; }) &&
+               std::equal(ins.begin(), ins.end(), outs.begin()) && std::ranges::all_of(values(limits.in_low), zero) &&
+               std::ranges::all_of(values(limits.out_low), zero);
     }
 
     ValueId scalar(const Tensor &number) { return add_constant("limit", number.reshaped({})); }

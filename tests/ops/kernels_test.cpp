@@ -201,6 +201,13 @@ Options options_of(int threads, bool with_passes)
     return options;
 }
 
+/// Processors without them compute with floats instead of integers, by other kernels.
+bool lacks_dot_products(const std::vector<NodeReport> &nodes)
+{
+    return std::any_of(nodes.begin(), nodes.end(),
+                       [](const NodeReport &node) { return node.reason.find("no dot products") != std::string::npos; });
+}
+
 class KernelCase : public testing::TestWithParam<Case> {};
 
 TEST_P(KernelCase, OfTheCpuGivesWhatTheReferenceGives)
@@ -214,7 +221,7 @@ TEST_P(KernelCase, OfTheCpuGivesWhatTheReferenceGives)
             const Outcome got = run(parsed.graph, "CPU", options_of(threads, with_passes));
             for (size_t i = 0; i < want.outputs.size(); i++)
                 expect_near(got.outputs[i], want.outputs[i]);
-            if (with_passes)
+            if (with_passes || lacks_dot_products(got.nodes))
                 continue;
             ASSERT_EQ(got.nodes.size(), parsed.kernels.size());
             for (size_t n = 0; n < got.nodes.size(); n++) {

@@ -66,13 +66,12 @@ class Finishing {
         finish_.bias.assign(channels, 0);
         finish_.count = limit;
         operand_ = facts_.node.inputs.size();
-        size_t next = 1;
-        while (next < limit && affine(posts_[next]))
-            next++;
-        size_t end = limit;
+        size_t next = 1, end = limit;
         const bool quantises = posts_[limit - 1].op->name == "QuantizeLinear";
         if (quantises)
             set_grid(posts_[--end]);
+        while (next < end && (affine(posts_[next]) || saturation_does_before_factor(next, end)))
+            next++;
         while (end > next && saturation_does(posts_[end - 1]))
             end--;
         unit_ = 1;
@@ -157,6 +156,20 @@ class Finishing {
         const auto cut = bounds(post);
         return finish_.out != Type::f32 && cut && std::nearbyint(cut->first / scale_) + zero_point_ <= lowest_ &&
                std::nearbyint(cut->second / scale_) + zero_point_ >= highest_;
+    }
+
+    /// The same of a post-op between which and the integers there is only one Mul, by a factor for each channel.
+    bool saturation_does_before_factor(size_t index, size_t end) const
+    {
+        const auto cut = bounds(posts_[index]);
+        if (finish_.out == Type::f32 || !cut || index + 2 != end || posts_[index + 1].op->name != "Mul" ||
+            posts_[index + 1].attributes.has("scale"))
+            return false;
+        const auto factors = numbers_by_channel(facts_.in[operand_], facts_.out[0].dims, axis_);
+        return factors && std::all_of(factors->begin(), factors->end(), [&](float factor) {
+                   return factor > 0 && std::nearbyint(cut->first * factor / scale_) + zero_point_ <= lowest_ &&
+                          std::nearbyint(cut->second * factor / scale_) + zero_point_ >= highest_;
+               });
     }
 
     static bool commutes_with_factors(const PostOp &post)
