@@ -50,13 +50,13 @@ std::optional<int64_t> axis_of(const Shape &constant, const Shape &data)
     return axis.value_or(0);
 }
 
-/// How far, in steps, zero may lie from a level. Limits are often rounded to f16. To take the nearest level for zero
-/// moves all numbers a little, which is harmless, but also changes which of them lie halfway between two levels, of
-/// which data that has been quantised before has many.
-constexpr float where_numbers_are_made = 0.02f, where_numbers_are_rounded = 0.0005f;
+/// How far, in steps, zero may lie from a level. Limits are often rounded to f16, and then it lies some hundredths
+/// away: to take the nearest level for it would shift every number the same way, which sums over large windows enlarge,
+/// and change which numbers lie halfway between two levels.
+constexpr float rounding = 0.0005f;
 
 /// The nearest integer when the number is one but for that; nothing when it is none of 8 bits.
-std::optional<int32_t> integer(float number, Type type, float rounding)
+std::optional<int32_t> integer(float number, Type type)
 {
     const float nearest = std::nearbyint(number), lowest = type == Type::u8 ? 0 : -128;
     if (!(std::abs(number - nearest) <= rounding) || nearest < lowest || nearest > lowest + 255)
@@ -162,7 +162,7 @@ class Recognition {
         Grid grid{{}, {}, scales.count() > 1 ? *axis : *zero_axis};
         for (size_t i = 0; i < many; i++) {
             const float zero = zeros ? zeros->data<float>()[zeros->count() > 1 ? i : 0] : 0;
-            const auto nearest = integer(zero, data.type(), where_numbers_are_made);
+            const auto nearest = integer(zero, data.type());
             if (!nearest)
                 return {};
             grid.scales.push_back(scales.data<float>()[scales.count() > 1 ? i : 0]);
@@ -200,14 +200,14 @@ class Recognition {
 
     /// Steps between `low` and `high`, the lowest of which has the integer `first`; nothing when no integer is zero.
     static std::optional<Grid> grid_between(const Tensor &low, const Tensor &high, int64_t levels, int32_t first,
-                                            Type type, float rounding)
+                                            Type type)
     {
         Grid grid;
         const size_t many = std::max(low.count(), high.count());
         for (size_t i = 0; i < many; i++) {
             const float from = low.data<float>()[low.count() > 1 ? i : 0];
             const float scale = (high.data<float>()[high.count() > 1 ? i : 0] - from) / static_cast<float>(levels - 1);
-            const auto zero = integer(static_cast<float>(first) - from / scale, type, rounding);
+            const auto zero = integer(static_cast<float>(first) - from / scale, type);
             if (!std::isnormal(scale) || scale < 0 || !zero)
                 return {};
             grid.scales.push_back(scale);
@@ -227,8 +227,7 @@ class Recognition {
         if (!data || !limits)
             return false;
         const int32_t first = levels_of(node) == 255 ? -127 : -128;
-        auto grid =
-            grid_between(limits->out_low, limits->out_high, levels_of(node), first, Type::s8, where_numbers_are_made);
+        auto grid = grid_between(limits->out_low, limits->out_high, levels_of(node), first, Type::s8);
         const auto axis = axis_of(limits->out_low.shape(), data->shape());
         if (!grid || !axis || limits->out_low.shape() != limits->out_high.shape())
             return false;
@@ -263,10 +262,8 @@ class Recognition {
         const auto limits = limits_of(index);
         if (!limits || !is_range(limits->in_low, limits->in_high) || !is_range(limits->out_low, limits->out_high))
             return false;
-        auto in =
-            grid_between(limits->in_low, limits->in_high, levels_of(node), 0, Type::u8, where_numbers_are_rounded);
-        auto out =
-            grid_between(limits->out_low, limits->out_high, levels_of(node), 0, Type::u8, where_numbers_are_made);
+        auto in = grid_between(limits->in_low, limits->in_high, levels_of(node), 0, Type::u8);
+        auto out = grid_between(limits->out_low, limits->out_high, levels_of(node), 0, Type::u8);
         // Limits written twice in other precisions are still the same grid.
         if (in && out && out->zeros == in->zeros && std::abs(out->scales[0] / in->scales[0] - 1) < 1e-5f)
             out = in;
