@@ -14,20 +14,6 @@ Box clipped(const Box &box, float width, float height)
             inside(number(box.y2), height)};
 }
 
-float BoxArea::of(const Box &box) const
-{
-    return box.x2 < box.x1 || box.y2 < box.y1 ? 0 : width(box) * height(box);
-}
-
-float BoxArea::overlap(const Box &a, const Box &b) const
-{
-    const Box common{std::max(a.x1, b.x1), std::max(a.y1, b.y1), std::min(a.x2, b.x2), std::min(a.y2, b.y2)};
-    const float shared = of(common);
-    if (!(shared > 0))
-        return 0;
-    return shared / (of(a) + of(b) - shared);
-}
-
 Box refined(const Box &anchor, const BoxArea &area, float dx, float dy, float dw, float dh)
 {
     const float width = area.width(anchor), height = area.height(anchor);
@@ -36,16 +22,15 @@ Box refined(const Box &anchor, const BoxArea &area, float dx, float dy, float dw
     return {x - half_width, y - half_height, x + half_width - area.last, y + half_height - area.last};
 }
 
-bool ranks_before(const ScoredIndex &a, const ScoredIndex &b)
-{
-    return a.score > b.score || (a.score == b.score && a.index < b.index);
-}
-
 void keep_best(std::vector<ScoredIndex> &candidates, int64_t most)
 {
+    const auto before = [](const ScoredIndex &a, const ScoredIndex &b) { return ranks_before(a, b); };
     const int64_t count = most < 0 ? std::ssize(candidates) : std::min(most, std::ssize(candidates));
-    std::partial_sort(candidates.begin(), candidates.begin() + count, candidates.end(), ranks_before);
-    candidates.resize(static_cast<size_t>(count));
+    if (count < std::ssize(candidates)) {
+        std::nth_element(candidates.begin(), candidates.begin() + count, candidates.end(), before);
+        candidates.resize(static_cast<size_t>(count));
+    }
+    std::sort(candidates.begin(), candidates.end(), before);
 }
 
 float sortable(float score)

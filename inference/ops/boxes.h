@@ -1,6 +1,7 @@
 #pragma once
 #include "inference/ops/walk.h"
 
+#include <algorithm>
 #include <span>
 #include <vector>
 
@@ -29,9 +30,17 @@ struct BoxArea {
     float width(const Box &box) const { return box.x2 - box.x1 + last; }
     float height(const Box &box) const { return box.y2 - box.y1 + last; }
     /// 0 for a box whose corners are swapped.
-    float of(const Box &) const;
-    /// Intersection over union; 0 for boxes that do not touch.
-    float overlap(const Box &, const Box &) const;
+    float of(const Box &box) const { return box.x2 < box.x1 || box.y2 < box.y1 ? 0 : width(box) * height(box); }
+    /// Intersection over union of boxes of those areas; 0 for boxes that do not touch.
+    float overlap(const Box &a, float area_a, const Box &b, float area_b) const
+    {
+        if (a.x2 < b.x1 || b.x2 < a.x1 || a.y2 < b.y1 || b.y2 < a.y1)
+            return 0;
+        const float shared =
+            of({std::max(a.x1, b.x1), std::max(a.y1, b.y1), std::min(a.x2, b.x2), std::min(a.y2, b.y2)});
+        return shared > 0 ? shared / (area_a + area_b - shared) : 0;
+    }
+    float overlap(const Box &a, const Box &b) const { return overlap(a, of(a), b, of(b)); }
 };
 
 /// What a network says of the anchor with the centre (x, y): the centre moves by (dx, dy) times the anchor's size,
@@ -45,7 +54,10 @@ struct ScoredIndex {
 };
 
 /// Descending by score, then ascending by index. The scores must not be NaN.
-bool ranks_before(const ScoredIndex &, const ScoredIndex &);
+inline bool ranks_before(const ScoredIndex &a, const ScoredIndex &b)
+{
+    return a.score > b.score || (a.score == b.score && a.index < b.index);
+}
 /// Sorts and keeps the best `most`; all when that is negative.
 void keep_best(std::vector<ScoredIndex> &, int64_t most);
 /// As a score that can be sorted: NaN comes last.
@@ -68,18 +80,21 @@ std::vector<ScoredIndex> suppress(std::span<const ScoredIndex> candidates, const
 {
     std::vector<ScoredIndex> kept;
     std::vector<Box> boxes;
+    std::vector<float> areas;
     for (const ScoredIndex &candidate : candidates) {
         if (most >= 0 && std::ssize(kept) >= most)
             break;
         const Box mine = box(candidate.index);
+        const float my_area = area.of(mine);
         bool free = true;
         for (size_t i = 0; free && i < boxes.size(); i++)
-            free = !limit.exceeded(area.overlap(mine, boxes[i]));
+            free = !limit.exceeded(area.overlap(mine, my_area, boxes[i], areas[i]));
         if (!free)
             continue;
         limit.adapt();
         kept.push_back(candidate);
         boxes.push_back(mine);
+        areas.push_back(my_area);
     }
     return kept;
 }
