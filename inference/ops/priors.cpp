@@ -76,7 +76,7 @@ void write_priors(RunContext &context, const Grid &grid, const std::vector<Prior
     const auto image_height = static_cast<float>(grid.image[0]), image_width = static_cast<float>(grid.image[1]);
     const auto variances = variances_of(context.node.attributes);
     float *to = result.data<float>(), *variance = to + result.dim(1);
-    for (int64_t row = 0; !priors.empty() && row < grid.cells[0]; row++)
+    for (int64_t row = 0; result.count() != 0 && row < grid.cells[0]; row++)
         for (int64_t column = 0; column < grid.cells[1]; column++) {
             const float centre_x = (static_cast<float>(column) + grid.offset) * grid.step_x;
             const float centre_y = (static_cast<float>(row) + grid.offset) * grid.step_y;
@@ -323,7 +323,7 @@ void prior_grid_generator(RunContext &context)
     const float step_x = step("stride_x", 3, grid.width), step_y = step("stride_y", 2, grid.height);
     Tensor result(Type::f32, prior_grid_shape(grid, priors.dim(0)));
     float *to = result.data<float>();
-    for (int64_t row = 0; priors.count() != 0 && row < grid.height; row++)
+    for (int64_t row = 0; result.count() != 0 && row < grid.height; row++)
         for (int64_t column = 0; column < grid.width; column++)
             for (size_t i = 0; i < priors.count(); i++) {
                 const float centre =

@@ -112,7 +112,8 @@ RoiAxis roi_axis(float from, float to, int64_t bins, const RoiOptions &options)
     const float step = length / static_cast<float>(bins);
     if (options.sampling_ratio == 0 && !(step <= static_cast<float>(most_roi_samples)))
         throw Error("a region is " + std::to_string(length) + " pixels long, more than can be sampled");
-    const int64_t samples = options.sampling_ratio > 0 ? options.sampling_ratio : static_cast<int64_t>(std::ceil(step));
+    const int64_t samples =
+        options.sampling_ratio > 0 ? options.sampling_ratio : whole(std::ceil(step), 0, most_roi_samples);
     return {start, step, samples};
 }
 
