@@ -99,7 +99,7 @@ class FakeModel final : public CompiledModel {
         job.submitted = now;
         const int number = ++submitted_;
         auto slot = std::min_element(slots_.begin(), slots_.end());
-        job.started = std::max(*slot, now);
+        job.started = job.prepared = std::max(*slot, now);
         const double ms = script_.latency_ms + (number % 2 ? script_.jitter_ms : 0);
         *slot =
             job.started + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double, std::milli>(ms));

@@ -147,7 +147,7 @@ void JobThread::loop()
         Job &job = *waiting_.front();
         waiting_.pop_front();
         lock.unlock();
-        job.started = std::chrono::steady_clock::now();
+        job.started = job.prepared = std::chrono::steady_clock::now();
         try {
             run_(job);
         } catch (...) {

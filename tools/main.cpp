@@ -12,6 +12,7 @@ constexpr leat::Subcommand subcommands[] = {
     {"run", "Runs a model on raw tensors (-i NAME=FILE.npy) or on pictures", leat::add_run},
     {"inspect", "Shows what a model is and what would run where", leat::add_inspect},
     {"video", "Detects in a video: annotated video, JSON lines, a picture and a summary", leat::add_video},
+    {"benchmark", "Measures how fast a model runs", leat::add_benchmark},
     {"devices", "Lists the devices", leat::add_devices},
 };
 

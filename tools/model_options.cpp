@@ -52,11 +52,12 @@ std::string reason_against(const ModelFacts &facts, Task task)
 
 void add_compile_options(CLI::App &app, ModelOptions &options)
 {
-    add_choice<PerformanceHint>(app, "--performance-hint", hints, "What to optimise for",
+    add_choice<PerformanceHint>(app, "--performance-hint,--hint", hints, "What to optimise for",
                                 [&options](PerformanceHint hint) { options.compile.performance_hint = hint; });
-    app.add_option("--num-streams", options.compile.num_streams, "Jobs that run side by side; 0: decide for me")
+    app.add_option("--num-streams,--streams", options.compile.num_streams,
+                   "Jobs that run side by side; 0: decide for me")
         ->check(CLI::NonNegativeNumber);
-    app.add_option("--num-threads", options.compile.num_threads, "Cores to use; 0: decide for me")
+    app.add_option("--num-threads,--threads", options.compile.num_threads, "Cores to use; 0: decide for me")
         ->check(CLI::NonNegativeNumber);
     add_choice<CoreType>(app, "--core-type", core_types, "Cores to use, where the processor has fast and slow ones",
                          [&options](CoreType type) { options.compile.core_type = type; });

@@ -1,5 +1,6 @@
 #include "npy.h"
 #include "run.h"
+#include "tensor_input.h"
 
 #include "inference/ports.h"
 
@@ -17,41 +18,13 @@
 namespace leat {
 namespace {
 
-std::string list_of(const std::vector<Port> &ports)
-{
-    std::string text;
-    for (const Port &port : ports)
-        text += (text.empty() ? "" : ", ") + to_string(port);
-    return text;
-}
-
-bool is_float(Type type)
-{
-    return type == Type::f32 || type == Type::f16 || type == Type::bf16 || type == Type::f64;
-}
-
-Tensor as_type(const Tensor &tensor, Type type)
-{
-    if (is_float(tensor.type()) && !is_float(type))
-        throw Error("the file holds " + std::string(to_string(tensor.type())) + ", but the input is " +
-                    std::string(to_string(type)) + ": integers are wanted");
-    return tensor.type() == type ? tensor : tensor.converted(type);
-}
-
 /// The tensors of the files named by `-i NAME=FILE.npy`, by input.
 std::map<std::string, Tensor> read_inputs(const std::vector<std::string> &arguments, const std::vector<Port> &ports)
 {
     std::map<std::string, Tensor> tensors;
     for (const std::string &argument : arguments) {
-        const size_t sign = argument.find('=');
-        if (sign == std::string::npos)
-            throw Error("-i " + argument + ": want NAME=FILE.npy; the inputs are " + list_of(ports));
-        const std::string name = argument.substr(0, sign), path = argument.substr(sign + 1);
-        const auto port = std::find_if(ports.begin(), ports.end(), [&](const Port &p) { return p.name == name; });
-        if (port == ports.end())
-            throw Error("the model has no input \"" + name + "\"; the inputs are " + list_of(ports));
-        Tensor tensor = read_npy(path);
-        tensors[name] = in_context("input \"" + name + "\"", [&] { return as_type(tensor, port->type); });
+        auto [name, tensor] = read_tensor_input(argument, ports);
+        tensors[name] = std::move(tensor);
     }
     for (const Port &port : ports)
         if (!tensors.count(port.name))

@@ -16,6 +16,7 @@ struct Subcommand {
     std::function<int()> (*add)(CLI::App &);
 };
 
+std::function<int()> add_benchmark(CLI::App &);
 std::function<int()> add_devices(CLI::App &);
 std::function<int()> add_inspect(CLI::App &);
 std::function<int()> add_run(CLI::App &);

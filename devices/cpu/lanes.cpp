@@ -64,7 +64,7 @@ void Lanes::loop(Lane &lane)
         Client &client = *lane.client;
         context.number = lane.number;
         lock.unlock();
-        job.started = std::chrono::steady_clock::now();
+        job.started = job.prepared = std::chrono::steady_clock::now();
         try {
             team.run([&] { with_one_thread([&] { client.run_(job, context); }); });
         } catch (...) {

@@ -2,6 +2,7 @@
 #include "team.h"
 
 #include "inference/plan.h"
+#include "inference/work.h"
 
 #include <algorithm>
 
@@ -301,6 +302,7 @@ class Lowering {
         report.node = node.name;
         report.op = node.op->name;
         report.device = "CPU";
+        report.operations = operations_of(graph_, node).value_or(-1);
         if (is_loose(node))
             lower_loose(node, report);
         else if (!without_elements(node, report))

@@ -87,6 +87,8 @@ void Plan::run_step(const Step &step, Job &job, State &state, std::shared_ptr<vo
     for (const Place &place : step.out)
         state.out.push_back(state.bases[place.buffer] + place.offset);
     step.kernel->run({state.in, state.out, scratch, kept, step.image ? &job.images[*step.image] : nullptr});
+    if (step.image)
+        job.prepared = std::chrono::steady_clock::now();
 }
 
 void Plan::run_loose(const Step &step, State &state) const

@@ -32,6 +32,8 @@ struct Job {
     int priority = 0;    ///< higher first
     std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
     std::chrono::steady_clock::time_point submitted, started, finished; ///< filled by the device
+    /// When the last image had become a tensor; filled by devices that do it as a step of its own, else `started`.
+    std::chrono::steady_clock::time_point prepared;
 };
 
 /// How every device ends a job: done() may free or resubmit it.
@@ -52,6 +54,7 @@ struct Setting {
 struct NodeReport {
     std::string node, op, device, kernel, reason;
     double milliseconds = -1; ///< average of the runs measured; -1 when profiling is off
+    double operations = -1;   ///< additions and multiplications of its products in one run; -1 where not known
 };
 
 /// A model made ready for a device. Immutable; every function may be called from any thread.

@@ -1,6 +1,7 @@
 #include "errors/onnx_text.h"
 #include "support/shared_data.h"
 #include "support/temporary_folder.h"
+#include "tools/command.h"
 
 #include "tools/npy.h"
 
@@ -16,30 +17,6 @@ namespace leat {
 namespace {
 
 using Json = nlohmann::json;
-
-struct Ran {
-    int status;
-    std::string out, err;
-};
-
-std::string text_of(const std::filesystem::path &path)
-{
-    std::ostringstream text;
-    text << std::ifstream(path).rdbuf();
-    return text.str();
-}
-
-/// Runs the built command.
-Ran leat_command(const std::vector<std::string> &arguments)
-{
-    TemporaryFolder folder;
-    std::string line = "'" LEAT_COMMAND "'";
-    for (const std::string &argument : arguments)
-        line += " '" + argument + "'";
-    line += " >'" + (folder / "out").string() + "' 2>'" + (folder / "err").string() + "'";
-    const int status = std::system(line.c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text_of(folder / "out"), text_of(folder / "err")};
-}
 
 /// y = x + x under a name with a slash, and the integer input passed through.
 std::string sums_model(const TemporaryFolder &folder)
