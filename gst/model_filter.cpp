@@ -192,7 +192,7 @@ std::shared_ptr<const ImageModel> open_model(LeatModelFilter *self, const ModelS
 std::string property_faults(const ModelSettings &settings)
 {
     if (settings.model.empty())
-        return "property model is not set; want the path of a model file (.onnx)";
+        return "property model is not set; want the path of a model file (.onnx, or .xml)";
     if (settings.inference_region == InferenceRegion::full_frame && !settings.object_class.empty())
         return "property object-class chooses among regions, but inference-region is full-frame; set "
                "inference-region=roi-list";

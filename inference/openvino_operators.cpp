@@ -1503,10 +1503,11 @@ void translate(OpenvinoLayer &layer)
                 return row.translate(layer);
             return layer.add(row.type, layer.inputs, layer.outputs, typed_attributes(layer, row.attributes));
         }
-    if (known)
-        throw Error("the type " + layer.type + " of operator set " + std::to_string(layer.opset) +
-                    " is not supported; export the model again with a newer version");
-    throw Error("the type " + layer.type + " is not supported; export the model without it, or to ONNX");
+    const std::string what = "the type " + layer.type.substr(0, 100) + " (opset" + std::to_string(layer.opset) + ")";
+    throw Error(what + " is not supported; " +
+                (known ? "convert the model again with a newer version of OpenVINO"
+                       : "convert the model again without it, as standard operations of opset1 to opset15, or export "
+                         "it to ONNX"));
 }
 
 } // namespace leat

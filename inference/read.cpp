@@ -13,7 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 using namespace std::string_view_literals;
 
-/// What files that are no ONNX models begin with, and what to do about them.
+/// What files that are no models begin with, and what to do about them.
 struct Foreign {
     size_t offset;
     std::string_view magic, advice;
@@ -41,7 +41,7 @@ std::string_view advice_for(std::string_view bytes)
     const auto is_text = [](char c) { return c == '\n' || c == '\r' || c == '\t' || (c >= ' ' && c < 127); };
     const std::string_view start = bytes.substr(0, 512);
     if (std::all_of(start.begin(), start.end(), is_text))
-        return "this is a text file, not an ONNX model; check the path";
+        return "this is a text file, not a model; check the path";
     return {};
 }
 

@@ -31,7 +31,8 @@ class Model {
 /// Reads models, knows the devices, and shares compiled models. Every function may be called from any thread.
 class Core {
   public:
-    /// Reads a model file by its first bytes (ONNX). Throws Error that names file, node and cure.
+    /// Reads a model file: ONNX, or OpenVINO IR (the .xml, with its .bin beside it), told by its first bytes. Throws
+    /// Error that names file, node and cure.
     static Model read_model(const std::string &path);
     /// Names that `compile_model` takes: "CPU", "REF", "FAKE" and combinations.
     static std::vector<std::string> available_devices();

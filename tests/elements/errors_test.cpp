@@ -26,7 +26,7 @@ TEST(Errors, AreSentencesWhenGoingToPaused)
         std::vector<PropertyValue> settings;
         const char *message; ///< what it begins with
     } cases[] = {
-        {"leatdetect", {}, "property model is not set; want the path of a model file (.onnx)"},
+        {"leatdetect", {}, "property model is not set; want the path of a model file (.onnx, or .xml)"},
         {"leatdetect",
          {{"model", "%/missing.onnx"}},
          "model \"%/missing.onnx\" does not exist; check the property model"},

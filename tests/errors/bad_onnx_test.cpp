@@ -268,7 +268,7 @@ TEST(BadOnnx, Files)
          "this is a TensorFlow Lite model, which this version cannot read; convert it to ONNX with tf2onnx"},
         {"version https://git-lfs.github.com/spec/v1\n",
          "this is a Git LFS pointer instead of the model; run git lfs pull"},
-        {"person\nbicycle\ncar\n", "this is a text file, not an ONNX model; check the path"},
+        {"person\nbicycle\ncar\n", "this is a text file, not a model; check the path"},
     };
     const auto message = [](const std::filesystem::path &path) { return message_of([&] { read_model_file(path); }); };
     const auto prefix = "while reading \"" + (folder / "m.onnx").string() + "\": ";
