@@ -119,6 +119,11 @@ void finish_as(Layer &layer, std::string_view op, std::vector<ValueId> inputs, c
     finish(layer, "Cast", {made}, with(std::pair<const char *, Attribute>("to", type)));
 }
 
+ValueId root(Layer &layer, ValueId x)
+{
+    return layer.add("Sqrt", {x});
+}
+
 // Elementwise
 
 void check_broadcast(const Layer &layer)
@@ -160,6 +165,13 @@ void floor_mod(Layer &layer)
     const ValueId remainder = layer.add("Mod", layer.inputs, with(integer("fmod", 1)));
     const ValueId shifted = layer.add("Add", {remainder, layer.input(1)});
     finish(layer, "Mod", {shifted, layer.input(1)}, with(integer("fmod", 1)));
+}
+
+/// Of bools it is the logical op.
+template <Name OfIntegers, Name OfBools> void bitwise(Layer &layer)
+{
+    check_broadcast(layer);
+    finish(layer, layer.declared_type(0) == Type::boolean ? OfBools.text : OfIntegers.text, layer.inputs);
 }
 
 void is_finite(Layer &layer)
@@ -432,6 +444,13 @@ void adaptive_max_pool(Layer &layer)
                   with(text("index_element_type", layer.element_type("index_element_type", "s64").c_str())));
 }
 
+/// Inputs: data, the size of the picture, that of the windows.
+void columns_to_picture(Layer &layer)
+{
+    list_inputs(layer, {1, 2});
+    finish(layer, "Col2Im", layer.inputs, window_attributes(layer, 2));
+}
+
 // Products
 
 /// The same tensor with its last two axes exchanged.
@@ -458,6 +477,42 @@ void einsum(Layer &layer)
     finish(layer, "Einsum", layer.inputs, with(text("equation", layer.text("equation", "").c_str())));
 }
 
+/// Where `query` may look at `key`, counted from the first of each.
+ValueId causal_mask(Layer &layer)
+{
+    const auto numbered = [&](size_t input, int64_t axis) {
+        const ValueId shape = layer.add("Shape", {layer.input(input)}, with(integer("start", -2), integer("end", -1)));
+        const ValueId size = layer.add("Reshape", {shape, layer.add_integers({})});
+        const ValueId numbers = layer.add("Range", {layer.add_integer(0), size, layer.add_integer(1)});
+        return layer.add("Unsqueeze", {numbers, layer.add_integers({axis})});
+    };
+    return layer.add("GreaterOrEqual", {numbered(0, 1), numbered(1, 0)});
+}
+
+/// softmax(query · keyᵀ · scale + mask) · value; inputs query, key, value, mask, scale. A mask of bools, and that of
+/// causal attention, says what may be looked at.
+void attention(Layer &layer)
+{
+    ValueId scale;
+    if (layer.has(4)) {
+        scale = layer.input(4);
+    } else {
+        const ValueId size = layer.add("Shape", {layer.input(0)}, with(integer("start", -1)));
+        const ValueId length = root(layer, layer.add("CastLike", {size, layer.input(0)}));
+        scale = layer.add("Reciprocal", {length});
+    }
+    const ValueId products = layer.add("MatMul", {layer.input(0), transposed(layer, 1)});
+    ValueId scores = layer.add("Mul", {products, scale});
+    const bool causal = layer.flag("causal", false);
+    if (causal || (layer.has(3) && layer.declared_type(3) == Type::boolean))
+        scores = layer.add("Where",
+                           {causal ? causal_mask(layer) : layer.input(3), scores, layer.add_number_like(0, -INFINITY)});
+    else if (layer.has(3))
+        scores = layer.add("Add", {scores, layer.input(3)});
+    const ValueId weights = layer.add("Softmax", {scores}, with(integer("axis", -1)));
+    finish(layer, "MatMul", {weights, layer.input(2)});
+}
+
 // Reductions and normalisation
 
 template <Name Op> void reduce(Layer &layer)
@@ -470,11 +525,6 @@ template <Name Op> void reduce(Layer &layer)
 Attributes kept_axes()
 {
     return with(integer("keepdims", 1), integer("noop_with_empty_axes", 1));
-}
-
-ValueId root(Layer &layer, ValueId x)
-{
-    return layer.add("Sqrt", {x});
 }
 
 /// (x - mean) / deviation over some axes.
@@ -526,6 +576,23 @@ void global_response(Layer &layer)
     const ValueId sum = layer.add("ReduceSum", {squares, layer.add_integers({1})}, kept_axes());
     const ValueId bias = layer.add_number_like(0, layer.number("bias", 1e-10));
     finish(layer, "Div", {layer.input(0), root(layer, layer.add("Add", {sum, bias}))});
+}
+
+/// Of bools: whether all are true (the least one), or any is (the highest one).
+template <Name Op> void reduce_logical(Layer &layer)
+{
+    list_inputs(layer, {1});
+    const ValueId reduced =
+        layer.add(Op.text, {cast_to(layer, layer.input(0), "s32"), layer.input(1)},
+                  with(integer("keepdims", layer.flag("keep_dims", false)), integer("noop_with_empty_axes", 1)));
+    finish(layer, "Cast", {reduced}, with(text("to", "bool")));
+}
+
+void group_normalization(Layer &layer)
+{
+    Attributes attributes = with_number("epsilon", layer.number("epsilon", 1e-5));
+    attributes.set("num_groups", layer.integer("num_groups", 1));
+    finish(layer, "GroupNormalization", layer.inputs, std::move(attributes));
 }
 
 void softmax(Layer &layer)
@@ -1240,9 +1307,14 @@ constexpr OpenvinoOperator operators[] = {
     {"Atanh", 4, any, elementwise<"Atanh">},
     {"AvgPool", 1, any, average_pool},
     {"BatchNormInference", 1, any, batch_norm},
+    {"BitwiseAnd", 13, any, bitwise<"BitwiseAnd", "And">},
+    {"BitwiseNot", 13, any, bitwise<"BitwiseNot", "Not">},
+    {"BitwiseOr", 13, any, bitwise<"BitwiseOr", "Or">},
+    {"BitwiseXor", 13, any, bitwise<"BitwiseXor", "Xor">},
     {"Broadcast", 1, any, broadcast_to},
     {"Ceiling", 1, any, elementwise<"Ceil">},
     {"Clamp", 1, any, clamp},
+    {"Col2Im", 15, any, columns_to_picture},
     {"Concat", 1, any, concat},
     {"Convert", 1, any, convert},
     {"ConvertLike", 1, any, convert_like},
@@ -1274,9 +1346,11 @@ constexpr OpenvinoOperator operators[] = {
     {"GridSample", 9, any, grid_sample},
     {"GroupConvolution", 1, any, group_convolution},
     {"GroupConvolutionBackpropData", 1, any, group_convolution_back},
+    {"GroupNormalization", 12, any, group_normalization},
     {"HSigmoid", 5, any, hsigmoid},
     {"HSwish", 4, any, elementwise<"HardSwish">},
     {"HardSigmoid", 1, any, hard_sigmoid},
+    {"Identity", 15, any, elementwise<"Identity">},
     {"Interpolate", 1, 3, interpolate_1},
     {"Interpolate", 4, any, interpolate},
     {"IsFinite", 10, any, is_finite},
@@ -1316,6 +1390,8 @@ constexpr OpenvinoOperator operators[] = {
     {"ReLU", 1, any, elementwise<"Relu">},
     {"ReduceL1", 4, any, reduce<"ReduceL1">},
     {"ReduceL2", 4, any, reduce<"ReduceL2">},
+    {"ReduceLogicalAnd", 1, any, reduce_logical<"ReduceMin">},
+    {"ReduceLogicalOr", 1, any, reduce_logical<"ReduceMax">},
     {"ReduceMax", 1, any, reduce<"ReduceMax">},
     {"ReduceMean", 1, any, reduce<"ReduceMean">},
     {"ReduceMin", 1, any, reduce<"ReduceMin">},
@@ -1325,6 +1401,7 @@ constexpr OpenvinoOperator operators[] = {
     {"Reverse", 1, any, reverse},
     {"ReverseSequence", 1, any, reverse_sequence},
     {"Round", 5, any, round},
+    {"ScaledDotProductAttention", 13, any, attention},
     {"ScatterElementsUpdate", 3, any, scatter_elements},
     {"ScatterNDUpdate", 3, any, scatter_nd},
     {"ScatterUpdate", 3, any, scatter_update},
@@ -1457,10 +1534,15 @@ Shape OpenvinoLayer::declared_shape(size_t index) const
     return shape;
 }
 
-ValueId OpenvinoLayer::add_number_like(size_t index, double value)
+Type OpenvinoLayer::declared_type(size_t index) const
 {
     const auto found = declared_.find(input(index));
-    const Type declared = found == declared_.end() ? Type::undefined : found->second.type;
+    return found == declared_.end() ? Type::undefined : found->second.type;
+}
+
+ValueId OpenvinoLayer::add_number_like(size_t index, double value)
+{
+    const Type declared = declared_type(index);
     return add_constant(Tensor::of<double>({}, {value}).converted(declared == Type::undefined ? Type::f32 : declared));
 }
 

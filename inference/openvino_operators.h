@@ -36,6 +36,8 @@ class OpenvinoLayer : public ImportedNode {
     std::string element_type(const std::string &attribute, const std::string &otherwise) const;
     /// What the file says of the input's shape; throws Error where a size is open.
     Shape declared_shape(size_t input) const;
+    /// What the file says of the input's element type; undefined when it does not.
+    Type declared_type(size_t input) const;
     /// Adds a number of the type that the file says that the input has.
     ValueId add_number_like(size_t input, double value);
     /// The elements of a constant input; throws Error when it is none.
