@@ -94,7 +94,8 @@ void reorganise(Layer &layer)
     finish(layer, "Reshape", {blocks, scaled({1, area, 1, 1}, {1, 1, stride, stride})});
 }
 
-/// What ONNX's NonMaxSuppression can say becomes that, all else SoftNonMaxSuppression.
+/// What ONNX's NonMaxSuppression can say becomes that, all else SoftNonMaxSuppression. Scores that are to be kept lie
+/// above 0 unless an input says otherwise.
 void suppress_boxes(Layer &layer)
 {
     const std::string encoding = layer.text("box_encoding", "corner");
@@ -102,6 +103,8 @@ void suppress_boxes(Layer &layer)
         throw Error("box_encoding is \"" + encoding + "\", want corner or center");
     const std::string indices = layer.element_type("output_type", "s64");
     const bool sorts = layer.flag("sort_result_descending", true);
+    if (!layer.has(4))
+        layer.set_input(4, layer.add_number(0));
     Attributes attributes = with(integer("center_point_box", encoding == "center"));
     if (!sorts && layer.inputs.size() < 6 && !layer.wants(1) && !layer.wants(2) && indices == "s64")
         return finish(layer, "NonMaxSuppression", layer.inputs, std::move(attributes));
