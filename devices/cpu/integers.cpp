@@ -106,7 +106,7 @@ class Integration {
         for (int n = 0; n < graph_.nodes(); n++)
             become_chain(n);
         for (int n = 0; n < graph_.nodes(); n++)
-            if (graph_.is(n, "DequantizeLinear"))
+            if (computes_by_element(n))
                 quantise_at_end(n);
         fold_constants();
         return std::move(report_);
@@ -278,7 +278,7 @@ class Integration {
     void quantise_at_end(int index)
     {
         const int reader = quantiser(graph_.node(index).outputs[0]);
-        if (reader < 0 || !grid_of_source(index))
+        if (reader < 0)
             return;
         const PostOp post = quantising(*grid_of(graph_, reader));
         graph_.take_over(index, reader);
@@ -286,9 +286,14 @@ class Integration {
         changes_++;
     }
 
-    /// Whether the DequantizeLinear reads computed integers on one grid, whatever follows.
-    bool grid_of_source(int index) const
+    /// Whether the node is arithmetic on f32, element by element, or on computed integers on one grid.
+    bool computes_by_element(int index) const
     {
+        static constexpr std::array names{"Add", "Div", "Max", "Min", "Mul", "PRelu", "Sub"};
+        if (is_any(graph_, index, names) || unary_post_op(graph_, index))
+            return graph_.value(graph_.node(index).inputs[0]).type == Type::f32;
+        if (!graph_.is(index, "DequantizeLinear"))
+            return false;
         const Node &node = graph_.node(index);
         const Type type = graph_.value(node.inputs[0]).type;
         return !graph_.constant(node.inputs[0]) && (type == Type::u8 || type == Type::s8) &&

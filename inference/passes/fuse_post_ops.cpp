@@ -66,11 +66,11 @@ bool is_float(Type type)
 
 std::optional<PostOp> binary_post_op(const Rewriter &graph, int index, ValueId in)
 {
-    static constexpr std::array names{"Add", "Mul"};
+    static constexpr std::array names{"Add", "Mul", "PRelu"};
     if (!is_any(graph, index, names))
         return {};
     const Node &node = graph.node(index);
-    if (node.inputs[0] == node.inputs[1])
+    if (node.inputs[0] == node.inputs[1] || (node.op->name == "PRelu" && node.inputs[0] != in))
         return {};
     const ValueId operand = node.inputs[node.inputs[0] == in ? 1 : 0];
     const Value &value = graph.value(in), &other = graph.value(operand), &result = graph.value(node.outputs[0]);
