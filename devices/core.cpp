@@ -35,7 +35,10 @@ template <class Key, class Made> class WeakCache {
     std::vector<std::pair<Key, std::weak_ptr<Made>>> entries_;
 };
 
+using Shapes = std::map<std::string, Dimensions>;
+
 struct FileKey {
+    Shapes shapes;
     std::filesystem::path path;
     std::filesystem::file_time_type written;
     uintmax_t bytes;
@@ -50,11 +53,11 @@ struct CompiledKey {
     bool operator==(const CompiledKey &) const = default;
 };
 
-std::optional<FileKey> key_of(const std::string &path)
+std::optional<FileKey> key_of(const std::string &path, const Shapes &shapes)
 {
     namespace fs = std::filesystem;
     std::error_code failed;
-    FileKey key{fs::canonical(path, failed), {}, 0};
+    FileKey key{shapes, fs::canonical(path, failed), {}, 0};
     if (!failed)
         key.written = fs::last_write_time(key.path, failed);
     if (!failed)
@@ -62,24 +65,30 @@ std::optional<FileKey> key_of(const std::string &path)
     return failed ? std::nullopt : std::optional(key);
 }
 
-std::shared_ptr<const Graph> read(const std::string &path)
+std::shared_ptr<const Graph> inferred(Graph graph, const Shapes &shapes)
+{
+    for (const auto &[name, dimensions] : shapes)
+        set_input_shape(graph, name, dimensions);
+    infer_shapes(graph);
+    graph.tidy();
+    graph.verify();
+    return std::make_shared<const Graph>(std::move(graph));
+}
+
+std::shared_ptr<const Graph> read(const std::string &path, const Shapes &shapes)
 {
     Graph graph = read_model_file(path);
-    in_context("while reading \"" + path + "\"", [&] {
-        infer_shapes(graph);
-        graph.tidy();
-        graph.verify();
-    });
-    return std::make_shared<const Graph>(std::move(graph));
+    return in_context("while " + std::string(shapes.empty() ? "reading" : "reshaping") + " \"" + path + "\"",
+                      [&] { return inferred(std::move(graph), shapes); });
 }
 
 } // namespace
 
-std::shared_ptr<const Graph> read_shared(const std::string &path)
+std::shared_ptr<const Graph> read_shared(const std::string &path, const Shapes &shapes)
 {
     static WeakCache<FileKey, const Graph> cache;
-    const auto key = key_of(path);
-    return key ? cache.get(*key, [&] { return read(path); }) : read(path);
+    const auto key = key_of(path, shapes);
+    return key ? cache.get(*key, [&] { return read(path, shapes); }) : read(path, shapes);
 }
 
 std::shared_ptr<CompiledModel> compile_shared(std::shared_ptr<const Graph> graph, const std::string &device,
@@ -115,27 +124,18 @@ const std::map<std::string, std::string> &Model::metadata() const
     return graph_->metadata;
 }
 
-Model Model::reshaped(const std::map<std::string, Shape> &shapes) const
+Model Model::reshaped(const std::map<std::string, Dimensions> &shapes) const
 {
-    Graph graph = *graph_;
-    for (const auto &[name, shape] : shapes) {
-        bool found = false;
-        for (ValueId id : graph.inputs)
-            if (graph.values[id].name == name) {
-                graph.values[id].shape = shape;
-                found = true;
-            }
-        if (!found)
-            throw Error("the model has no input \"" + name + "\" to reshape");
-    }
-    infer_shapes(graph);
-    graph.tidy();
-    return Model(std::make_shared<const Graph>(std::move(graph)));
+    Model model = *this;
+    for (const auto &[name, dimensions] : shapes)
+        model.shapes_[name] = dimensions;
+    model.graph_ = path_.empty() ? inferred(*graph_, shapes) : read_shared(path_, model.shapes_);
+    return model;
 }
 
 Model Core::read_model(const std::string &path)
 {
-    return Model(read_shared(path));
+    return Model(read_shared(path), path);
 }
 
 std::vector<std::string> Core::available_devices()

@@ -5,14 +5,16 @@
 #include <leat/model.h>
 #include <leat/options.h>
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 
 namespace leat {
 
-/// The graph in that file; shared while somebody holds it and the file has not changed. Throws Error naming the file.
-std::shared_ptr<const Graph> read_shared(const std::string &path);
+/// The graph in that file, with the shapes of inputs that are given in place of the file's; shared while somebody holds
+/// it and the file has not changed. Throws Error naming the file.
+std::shared_ptr<const Graph> read_shared(const std::string &path, const std::map<std::string, Dimensions> &shapes = {});
 
 /// A picture input: which port, and what it wants.
 struct ImageInput {

@@ -68,8 +68,15 @@ void set_size(ImageSpec &spec, const Port &port, const ImageModelOptions &option
                         " unset");
         size = wanted;
     };
+    auto check = [&](const char *name, size_t axis, int size) {
+        if (port.limits.size() > axis && size > 0 && !port.limits[axis].allows(size))
+            throw Error(std::string("the input \"") + port.name + "\" (" + to_string(port.limits) +
+                        ") does not take a " + name + " of " + std::to_string(size) + "; set input-" + name);
+    };
     set("width", options.width, rows + 1, spec.width);
     set("height", options.height, rows, spec.height);
+    check("width", rows + 1, spec.width);
+    check("height", rows, spec.height);
 }
 
 std::vector<Tensor> further_inputs(const ImageModel &model, const std::map<std::string, Tensor> &known)
@@ -132,7 +139,7 @@ std::string ImageModel::label(int id) const
 std::shared_ptr<const ImageModel> open_image_model(const std::string &path, std::optional<Task> task,
                                                    const ImageModelOptions &options)
 {
-    const auto graph = read_shared(path);
+    const auto graph = read_shared(path, options.shapes);
     return in_context("model \"" + path + "\"", [&] { return open(graph, task, options); });
 }
 

@@ -5,6 +5,7 @@
 #include <leat/options.h>
 
 #include <array>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,7 +23,8 @@ struct ImageModelOptions {
     std::optional<ResizeMode> resize;
     std::optional<Filter> filter;
     int width = 0, height = 0; ///< of the input in pixels, for models that leave it open; 0: the row's customary size
-    std::vector<std::string> labels; ///< instead of those in the file or customary for the family
+    std::map<std::string, Dimensions> shapes; ///< of inputs, instead of those in the file
+    std::vector<std::string> labels;          ///< instead of those in the file or customary for the family
 };
 
 /// A compiled model that takes pictures, with what is needed to feed it and to read its answer. Shared through Core's

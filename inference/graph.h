@@ -1,5 +1,6 @@
 #pragma once
 #include <leat/error.h>
+#include <leat/model.h>
 #include <leat/tensor.h>
 
 #include <map>
@@ -43,6 +44,7 @@ struct Value {
     Type type = Type::undefined;
     std::optional<Shape> shape; ///< nothing: not even the rank is known
     Tensor constant;            ///< present for weights and folded values
+    Dimensions limits{};        ///< of an input whose open axes have bounds, axis by axis; else empty
 };
 
 /// Applied to output 0 of a node, element by element, in order, by whoever runs the node.
@@ -102,6 +104,10 @@ struct Graph {
 std::string print(const Graph &, size_t max_elements = 16);
 /// Throws Error with the line number.
 Graph parse(const std::string &text);
+
+/// Gives an input other sizes than its file says. Call infer_shapes() next, on a graph on which it was not called
+/// before: what was folded from the old sizes would stay. Throws Error that names the input.
+void set_input_shape(Graph &, const std::string &input, const Dimensions &);
 
 /// Fills in type and shape of every value from the inputs on, and folds what is constant (see ops.h). Throws Error that
 /// names the node.

@@ -130,7 +130,10 @@ std::string declaration(const Graph &graph, ValueId id)
     if (id == no_value)
         return "-";
     const Value &value = graph.values[id];
-    return id_text(id) + ":" + type_text(value.type, value.shape) + " " + quoted(value.name);
+    const std::string type = value.limits.empty()
+                                 ? type_text(value.type, value.shape)
+                                 : std::string(to_string(value.type)) + "[" + to_string(value.limits) + "]";
+    return id_text(id) + ":" + type + " " + quoted(value.name);
 }
 
 std::string node_text(const Graph &graph, const Node &node, size_t max_elements)
@@ -284,7 +287,26 @@ class LineParser {
         return static_cast<ValueId>(value);
     }
 
-    std::pair<Type, std::optional<Shape>> type()
+    /// A size, `?`, or a range `64..640` whose end may be left out.
+    Dimension dimension()
+    {
+        if (accept('?'))
+            return {};
+        const int64_t least = integer();
+        if (line_.compare(at_, 2, "..") != 0)
+            return least;
+        at_ += 2;
+        const bool has_end = at_ < line_.size() && std::isdigit(static_cast<unsigned char>(line_[at_]));
+        return {least, has_end ? integer() : Dimension::any_size};
+    }
+
+    struct ParsedType {
+        Type type;
+        std::optional<Shape> shape;
+        Dimensions limits; ///< when a range is among the sizes
+    };
+
+    ParsedType type()
     {
         const std::string type_name = name();
         const auto parsed = type_from(type_name);
@@ -293,16 +315,20 @@ class LineParser {
         want('[');
         if (accept('*')) {
             want(']');
-            return {*parsed, std::nullopt};
+            return {*parsed, std::nullopt, {}};
         }
         Shape shape;
+        Dimensions limits;
+        bool limited = false;
         if (!accept(']')) {
-            do
-                shape.push_back(accept('?') ? -1 : integer());
-            while (accept('x'));
+            do {
+                limits.push_back(dimension());
+                shape.push_back(limits.back().is_fixed() ? limits.back().least : -1);
+                limited = limited || (shape.back() < 0 && limits.back() != Dimension());
+            } while (accept('x'));
             want(']');
         }
-        return {*parsed, shape};
+        return {*parsed, shape, limited ? limits : Dimensions()};
     }
 
     ValueId declare()
@@ -311,8 +337,9 @@ class LineParser {
         if (made == no_value)
             return made;
         want(':');
-        auto [value_type, shape] = type();
+        auto [value_type, shape, limits] = type();
         Value &value = graph_.values[made];
+        value.limits = std::move(limits);
         value.type = value_type;
         value.shape = std::move(shape);
         value.name = text();
@@ -366,7 +393,7 @@ class LineParser {
             return list<float>([&] { return number(); });
         }
         if (word("tensor")) {
-            auto [value_type, shape] = type();
+            auto [value_type, shape, limits] = type();
             return elements(value_type, *shape);
         }
         if (word("graph"))

@@ -8,7 +8,7 @@ namespace {
 
 Port port_of(const Value &value)
 {
-    return {value.name, value.type, value.shape.value_or(Shape{}), false};
+    return {value.name, value.type, value.shape.value_or(Shape{}), false, value.limits};
 }
 
 bool fits(const Shape &wanted, const Shape &given)
@@ -18,6 +18,13 @@ bool fits(const Shape &wanted, const Shape &given)
 }
 
 } // namespace
+
+bool fits(const Port &port, const Shape &given)
+{
+    return fits(port.shape, given) &&
+           (port.limits.empty() || std::equal(port.limits.begin(), port.limits.end(), given.begin(), given.end(),
+                                              [](const Dimension &d, int64_t size) { return d.allows(size); }));
+}
 
 std::vector<Port> input_ports(const Graph &graph)
 {
@@ -45,8 +52,25 @@ std::vector<Port> output_ports(const Graph &graph)
 
 std::string to_string(const Port &port)
 {
-    return port.name + " " + std::string(to_string(port.type)) + "[" + to_string(port.shape) + "]" +
+    return port.name + " " + std::string(to_string(port.type)) + "[" +
+           (port.limits.empty() ? to_string(port.shape) : to_string(port.limits)) + "]" +
            (port.image ? " (image)" : "");
+}
+
+std::string to_string(const Dimensions &dimensions)
+{
+    std::string text;
+    for (const Dimension &each : dimensions) {
+        text += text.empty() ? "" : "x";
+        if (each == Dimension())
+            text += "?";
+        else if (each.is_fixed())
+            text += std::to_string(each.least);
+        else
+            text +=
+                std::to_string(each.least) + ".." + (each.most == Dimension::any_size ? "" : std::to_string(each.most));
+    }
+    return text;
 }
 
 void check_inputs(std::span<const Port> ports, const Job &job)
@@ -71,9 +95,9 @@ void check_inputs(std::span<const Port> ports, const Job &job)
         if (tensor.type() != port.type)
             throw Error("input \"" + port.name + "\" is " + std::string(to_string(tensor.type())) + ", want " +
                         std::string(to_string(port.type)));
-        if (!fits(port.shape, tensor.shape()))
+        if (!fits(port, tensor.shape()))
             throw Error("input \"" + port.name + "\" has the shape " + to_string(tensor.shape()) + ", want " +
-                        to_string(port.shape));
+                        (port.limits.empty() ? to_string(port.shape) : to_string(port.limits)));
     }
 }
 

@@ -9,6 +9,9 @@ namespace leat {
 std::vector<Port> input_ports(const Graph &);
 std::vector<Port> output_ports(const Graph &);
 
+/// Whether tensors of that shape may go through the port.
+bool fits(const Port &, const Shape &);
+
 /// Throws Error that names the port unless the job brings what the ports want: number, type, shape, image planes.
 void check_inputs(std::span<const Port>, const Job &);
 

@@ -108,10 +108,7 @@ void InferRequest::set_tensor(const std::string &name, Tensor given)
     state_->must_be_idle("set a tensor");
     const auto place = state_->find(name);
     const Port &port = *place.port;
-    const bool fits = given && given.type() == port.type &&
-                      std::equal(port.shape.begin(), port.shape.end(), given.shape().begin(), given.shape().end(),
-                                 [](int64_t want, int64_t have) { return want < 0 || want == have; });
-    if (!fits)
+    if (!given || given.type() != port.type || !fits(port, given.shape()))
         throw Error("a tensor " + std::string(to_string(given.type())) + "[" + to_string(given.shape()) +
                     "] does not fit the port " + to_string(port));
     tensor(name) = std::move(given);

@@ -163,4 +163,24 @@ void infer_shapes(Graph &graph)
     graph.nodes = std::move(kept);
 }
 
+void set_input_shape(Graph &graph, const std::string &input, const Dimensions &dimensions)
+{
+    const auto id = std::find_if(graph.inputs.begin(), graph.inputs.end(),
+                                 [&](ValueId each) { return graph.values[each].name == input; });
+    if (id == graph.inputs.end())
+        throw Error("the model has no input \"" + input + "\" to reshape");
+    Value &value = graph.values[*id];
+    const std::string what = "input \"" + input + "\" cannot become " + to_string(dimensions) + ": ";
+    Shape shape;
+    for (const Dimension &each : dimensions) {
+        if (each.least < 0 || each.most < each.least)
+            throw Error(what + "sizes are not negative, and a range goes from the lower to the higher");
+        shape.push_back(each.is_fixed() ? each.least : -1);
+    }
+    value.shape = shape;
+    const bool limited = std::any_of(dimensions.begin(), dimensions.end(),
+                                     [](const Dimension &each) { return !each.is_fixed() && each != Dimension(); });
+    value.limits = limited ? dimensions : Dimensions();
+}
+
 } // namespace leat

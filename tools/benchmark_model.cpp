@@ -161,9 +161,12 @@ BenchmarkModel open_with_tensors(const BenchmarkOptions &options, const Options 
     const Tensors tensors = read_tensors(options.inputs, read.inputs());
     const auto shapes = wanted_shapes(read.inputs(), tensors, shapes_of(options.shapes, read.inputs()), batch);
     const Stopwatch compiling;
+    std::map<std::string, Dimensions> dimensions;
+    for (const auto &[name, shape] : shapes)
+        dimensions[name] = Dimensions(shape.begin(), shape.end());
     if (!shapes.empty())
-        read =
-            in_context("model \"" + options.model.path + "\" with other sizes", [&] { return read.reshaped(shapes); });
+        read = in_context("model \"" + options.model.path + "\" with other sizes",
+                          [&] { return read.reshaped(dimensions); });
     model.compiled = Core::compile_model(read, options.device, compile);
     model.compile_ms = compiling.milliseconds();
     model.batch = batch > 0 ? batch : batch_of(read.inputs());

@@ -91,7 +91,7 @@ Compiled compiled_on(Findings &findings, const InspectOptions &options, const st
 Findings findings_of(const InspectOptions &options)
 {
     Findings findings;
-    findings.graph = read_shared(options.model.path);
+    findings.graph = read_shared(options.model.path, options.model.image.shapes);
     findings.facts = facts_of(*findings.graph);
     for (const Node &node : findings.graph->nodes)
         findings.ops[std::string(node.op->name)]++;
@@ -288,7 +288,8 @@ void print_image_model(const ImageModel &model)
               << numbers_of(scale_of(spec)) << ", " << name_of(resize_names, spec.resize);
     if (spec.resize != ResizeMode::stretch)
         std::cout << " padded with " << spec.pad;
-    std::cout << ", " << name_of(filter_names, spec.filter) << ", " << name_of(layout_names, spec.layout) << " " << to_string(spec.type) << "\n";
+    std::cout << ", " << name_of(filter_names, spec.filter) << ", " << name_of(layout_names, spec.layout) << " "
+              << to_string(spec.type) << "\n";
     heading("Labels");
     std::string labels;
     for (const std::string &label : model.labels)
@@ -396,6 +397,7 @@ std::function<int()> add_inspect(CLI::App &app)
     CLI::Option *json = app.add_flag("--json", options->json, "Everything as JSON");
     app.add_flag("--graph", options->graph, "The graph after the passes, as text, and nothing else")->excludes(json);
     app.add_flag("-v,--verbose", options->verbose, "Every node, and what every decoder says of the model");
+    add_shape_option(app, options->model);
     add_compile_options(app, options->model);
     add_picture_options(app, options->model);
     return [options] { return inspect(*options); };

@@ -6,7 +6,10 @@
 #include <CLI/Formatter.hpp>
 #include <CLI/Validators.hpp>
 
+#include <algorithm>
+#include <charconv>
 #include <map>
+#include <sstream>
 
 namespace leat {
 namespace {
@@ -38,6 +41,44 @@ void add_choice(CLI::App &app, const std::string &name, const std::map<std::stri
         ->check(CLI::IsMember(names));
 }
 
+[[noreturn]] void refuse_shape(const std::string &text, const std::string &why)
+{
+    throw Error("--shape " + text + ": " + why + "; want NAME=SIZE,SIZE… with 3, ? or 64..640 for each size");
+}
+
+/// A size, `?` or -1 for any, or a range `64..640` whose end may be left out.
+Dimension read_dimension(const std::string &text, const std::string &whole)
+{
+    auto number = [&](const std::string &digits) {
+        int64_t value = 0;
+        const auto [end, fault] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+        if (fault != std::errc() || end != digits.data() + digits.size())
+            refuse_shape(whole, '"' + text + "\" is no size");
+        return value;
+    };
+    if (text == "?")
+        return {};
+    const size_t dots = text.find("..");
+    if (dots == std::string::npos)
+        return number(text);
+    const std::string last = text.substr(dots + 2);
+    return {number(text.substr(0, dots)), last.empty() ? Dimension::any_size : number(last)};
+}
+
+void read_shape(const std::string &text, std::map<std::string, Dimensions> &shapes)
+{
+    const size_t sign = text.rfind('=');
+    if (sign == std::string::npos)
+        refuse_shape(text, "it has no \"=\"");
+    Dimensions dimensions;
+    std::string list = text.substr(sign + 1);
+    std::replace(list.begin(), list.end(), 'x', ',');
+    std::istringstream sizes(list);
+    for (std::string size; std::getline(sizes, size, ',');)
+        dimensions.push_back(read_dimension(size, text));
+    shapes[text.substr(0, sign)] = std::move(dimensions);
+}
+
 std::string reason_against(const ModelFacts &facts, Task task)
 {
     try {
@@ -49,6 +90,19 @@ std::string reason_against(const ModelFacts &facts, Task task)
 }
 
 } // namespace
+
+void add_shape_option(CLI::App &app, ModelOptions &options)
+{
+    app.add_option_function<std::vector<std::string>>(
+           "--shape",
+           [&options](const std::vector<std::string> &texts) {
+               for (const std::string &text : texts)
+                   read_shape(text, options.image.shapes);
+           },
+           "NAME=1,3,64..640,? gives an input other sizes than the file says; ? is any, 64..640 a range")
+        ->take_all()
+        ->allow_extra_args(false);
+}
 
 void add_compile_options(CLI::App &app, ModelOptions &options)
 {

@@ -17,6 +17,8 @@ struct ModelOptions {
     std::string labels_file;
 };
 
+/// Sizes of inputs in place of those in the file.
+void add_shape_option(CLI::App &, ModelOptions &);
 void add_compile_options(CLI::App &, ModelOptions &);
 void add_picture_options(CLI::App &, ModelOptions &);
 

@@ -44,6 +44,7 @@ std::function<int()> add_run(CLI::App &app)
     app.add_option("--repeat", options->repeat, "Inferences to time")
         ->check(CLI::PositiveNumber)
         ->capture_default_str();
+    add_shape_option(app, options->model);
     add_compile_options(app, options->model);
     add_decode_options(app, options->decode);
     add_picture_options(app, options->model);

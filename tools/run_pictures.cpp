@@ -87,8 +87,9 @@ void set_constants(const ImageModel &model, InferRequest &request)
 void run_pictures(const RunOptions &options)
 {
     const ModelOptions &asked = options.model;
-    const Task task =
-        in_context("model \"" + asked.path + "\"", [&] { return task_of(asked, facts_of(*read_shared(asked.path))); });
+    const Task task = in_context("model \"" + asked.path + "\"", [&] {
+        return task_of(asked, facts_of(*read_shared(asked.path, asked.image.shapes)));
+    });
     const auto model = open_image_model(asked.path, task, image_options(asked, options.device));
     InferRequest request(model->compiled);
     set_constants(*model, request);

@@ -36,16 +36,13 @@ std::map<std::string, Tensor> read_inputs(const std::vector<std::string> &argume
 /// With the sizes that the file leaves open taken from the tensors.
 Model fixed(const Model &model, const std::map<std::string, Tensor> &tensors)
 {
-    std::map<std::string, Shape> shapes;
+    std::map<std::string, Dimensions> shapes;
     for (const Port &port : model.inputs()) {
         const Shape &shape = tensors.at(port.name).shape();
-        const bool fits = port.shape.size() == shape.size() &&
-                          std::equal(shape.begin(), shape.end(), port.shape.begin(),
-                                     [](int64_t have, int64_t want) { return want == -1 || want == have; });
-        if (!fits)
+        if (!fits(port, shape))
             throw Error("a tensor of " + to_string(shape) + " does not fit the input " + to_string(port));
         if (!is_static(port.shape))
-            shapes[port.name] = shape;
+            shapes[port.name] = Dimensions(shape.begin(), shape.end());
     }
     return shapes.empty() ? model : model.reshaped(shapes);
 }
@@ -89,7 +86,8 @@ void print_times(std::vector<double> times)
 
 void run_tensors(const RunOptions &options)
 {
-    const Model read = Core::read_model(options.model.path);
+    const Model as_read = Core::read_model(options.model.path);
+    const Model read = options.model.image.shapes.empty() ? as_read : as_read.reshaped(options.model.image.shapes);
     const auto tensors = read_inputs(options.inputs, read.inputs());
     const auto model = Core::compile_model(fixed(read, tensors), options.device, options.model.compile);
     InferRequest request(model);

@@ -15,17 +15,25 @@ struct Graph;
 /// A model as read from its file, before any device has seen it. Cheap to copy.
 class Model {
   public:
-    explicit Model(std::shared_ptr<const Graph> graph) : graph_(std::move(graph)) {}
+    /// `path`: of the file that the graph was read from.
+    explicit Model(std::shared_ptr<const Graph> graph, std::string path = {})
+        : graph_(std::move(graph)), path_(std::move(path))
+    {
+    }
     std::vector<Port> inputs() const;
     std::vector<Port> outputs() const;
     const std::map<std::string, std::string> &metadata() const;
-    /// The same model with other input sizes. Throws Error when an op does not allow them.
-    Model reshaped(const std::map<std::string, Shape> &) const;
+    /// The same model with other input sizes; inputs not named keep theirs. The model's file is read again, because
+    /// what was computed from the sizes in it would not hold. Throws Error that names the input, or the node that does
+    /// not allow the sizes.
+    Model reshaped(const std::map<std::string, Dimensions> &) const;
     const Graph &graph() const { return *graph_; }
     const std::shared_ptr<const Graph> &shared_graph() const { return graph_; }
 
   private:
     std::shared_ptr<const Graph> graph_;
+    std::string path_;
+    std::map<std::string, Dimensions> shapes_{}; ///< that it was reshaped to
 };
 
 /// Reads models, knows the devices, and shares compiled models. Every function may be called from any thread.

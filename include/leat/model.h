@@ -3,6 +3,7 @@
 #include <leat/tensor.h>
 
 #include <chrono>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <span>
@@ -11,12 +12,32 @@
 
 namespace leat {
 
+/// The sizes that an axis may have, both inclusive.
+struct Dimension {
+    static constexpr int64_t any_size = INT64_MAX;
+    Dimension() = default; ///< any size
+    /// That size only; -1: any.
+    Dimension(int64_t size) : least(size < 0 ? 0 : size), most(size < 0 ? any_size : size) {}
+    Dimension(int64_t lowest, int64_t highest) : least(lowest), most(highest) {}
+    bool operator==(const Dimension &) const = default;
+    bool is_fixed() const { return least == most; }
+    bool allows(int64_t size) const { return least <= size && size <= most; }
+    int64_t least = 0, most = any_size;
+};
+
+/// What an input may look like, axis by axis.
+using Dimensions = std::vector<Dimension>;
+
+/// "1x3x64..640x?"
+std::string to_string(const Dimensions &);
+
 /// An input or output of a model.
 struct Port {
     std::string name;
     Type type = Type::f32;
-    Shape shape;        ///< -1 where any size will do
-    bool image = false; ///< fed by Job::images instead of Job::inputs; `shape` is that of the tensor made from it
+    Shape shape;         ///< -1 where any size will do
+    bool image = false;  ///< fed by Job::images instead of Job::inputs; `shape` is that of the tensor made from it
+    Dimensions limits{}; ///< of an input whose open axes have bounds; else empty
 };
 
 /// One inference. The submitter owns it and keeps it alive, unmoved, until done() runs.

@@ -122,7 +122,7 @@ class GraphWalk {
 
 Port port_of(const Value &value)
 {
-    return {value.name, value.type, value.shape.value_or(Shape()), false};
+    return {value.name, value.type, value.shape.value_or(Shape()), false, value.limits};
 }
 
 bool has_open_size(const Port &port)

@@ -1,5 +1,6 @@
 #include "inference/graph.h"
 #include "inference/ops.h"
+#include "inference/ports.h"
 
 #include <leat/core.h>
 #include <leat/request.h>
@@ -132,6 +133,28 @@ TEST(Core, ReshapesAModel)
     const Model wide = doubling_model().reshaped({{"x", {3, 5}}});
     EXPECT_EQ(to_string(wide.outputs()[0].shape), "3x5");
     EXPECT_EQ(error_of([] { doubling_model().reshaped({{"z", {1}}}); }), "the model has no input \"z\" to reshape");
+    EXPECT_EQ(
+        error_of([] {
+            doubling_model().reshaped({{"x", {{3, 2}, 1}}});
+        }),
+        "input \"x\" cannot become 3..2x1: sizes are not negative, and a range goes from the lower to the higher");
+}
+
+TEST(Core, RefusesSizesOutOfTheRange)
+{
+    const Model model = doubling_model().reshaped({{"x", {{2, 4}, -1}}});
+    EXPECT_EQ(to_string(model.inputs()[0]), "x f32[2..4x?]");
+    for (const char *device : {"REF", "CPU"}) {
+        InferRequest request(Core::compile_model(model, device));
+        request.set_tensor("x", Tensor(Type::f32, {4, 9}));
+        request.infer();
+        EXPECT_EQ(to_string(request.tensor("y").shape()), "4x9");
+        EXPECT_EQ(error_of([&] {
+                      request.set_tensor("x", Tensor(Type::f32, {5, 9}));
+                      request.infer();
+                  }),
+                  "a tensor f32[5x9] does not fit the port x f32[2..4x?]");
+    }
 }
 
 /// Jobs in flight at once, counted from outside: as many as the depth, whatever order they end in.

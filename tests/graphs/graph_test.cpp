@@ -31,6 +31,16 @@ TEST(GraphText, PrintsWhatItParsed)
     EXPECT_EQ(print(parse(small_graph)), small_graph);
 }
 
+TEST(GraphText, KeepsTheRangesOfSizes)
+{
+    const std::string text = R"(graph "ranges"
+input %0:f32[1x64..640x?x32..] "x"
+%1:f32[1x?x?x?] "y" = Relu(%0) "relu"
+output %1
+)";
+    EXPECT_EQ(print(parse(text)), text);
+}
+
 TEST(GraphText, PrintsAHashForLargeConstantsWhichCannotBeRead)
 {
     const std::string text = print(parse(small_graph), 3);

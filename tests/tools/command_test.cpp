@@ -36,6 +36,40 @@ std::string npy(const TemporaryFolder &folder, const std::string &name, const Te
     return folder / name;
 }
 
+/// y has the size of x, as numbers that are folded when the file is read.
+std::string model_of_sizes(const TemporaryFolder &folder)
+{
+    return folder.write("sizes.onnx",
+                        onnx_bytes(onnx_model(onnx_input("x", {2, 3}) +
+                                              "node { op_type: \"Shape\" input: \"x\" output: \"s\" } "
+                                              "node { op_type: \"ConstantOfShape\" input: \"s\" output: \"y\" } " +
+                                              onnx_output("y"))));
+}
+
+TEST(Command, GivesInputsOtherSizes)
+{
+    const TemporaryFolder folder;
+    const std::string model = model_of_sizes(folder);
+    EXPECT_NE(leat_command({"inspect", model}).out.find("y f32[2x3]"), std::string::npos);
+    const Ran fixed = leat_command({"inspect", model, "--shape", "x=5,7"});
+    EXPECT_NE(fixed.out.find("x f32[5x7]"), std::string::npos) << fixed.out << fixed.err;
+    EXPECT_NE(fixed.out.find("y f32[5x7]"), std::string::npos) << fixed.out;
+    const Ran range = leat_command({"inspect", model, "--shape", "x=?,64..640"});
+    EXPECT_NE(range.out.find("x f32[?x64..640]"), std::string::npos) << range.out << range.err;
+    const std::string tensor = npy(folder, "x.npy", Tensor(Type::f32, {4, 9}));
+    const Ran run = leat_command({"run", model, "--shape", "x=4,9", "-i", "x=" + tensor});
+    EXPECT_NE(run.out.find("y f32[4x9]"), std::string::npos) << run.out << run.err;
+    const Ran out_of_range = leat_command({"run", model, "--shape", "x=?,64..640", "-i", "x=" + tensor});
+    EXPECT_EQ(out_of_range.status, 1);
+    EXPECT_NE(out_of_range.err.find("a tensor of 4x9 does not fit the input x f32[?x64..640]"), std::string::npos)
+        << out_of_range.err;
+    for (const char *bad : {"x", "x=a", "x=3..2,1", "x=1y2", "z=1"}) {
+        const Ran refused = leat_command({"inspect", model, "--shape", bad});
+        EXPECT_EQ(refused.status, 1) << bad;
+        EXPECT_NE(refused.err, "") << bad;
+    }
+}
+
 TEST(Command, TellsItsVersionAndDevices)
 {
     const Ran version = leat_command({"--version"});
