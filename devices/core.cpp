@@ -13,26 +13,42 @@
 namespace leat {
 namespace {
 
-/// A table of things that live only as long as somebody outside holds them.
+/// A table of things that live only as long as somebody outside holds them. Two who ask for the same at once get the
+/// same; those who ask for something else do not wait for them.
 template <class Key, class Made> class WeakCache {
   public:
     template <class Make> std::shared_ptr<Made> get(const Key &key, Make make)
     {
-        std::lock_guard lock(mutex_);
-        std::erase_if(entries_, [](const auto &entry) { return entry.second.expired(); });
-        for (const auto &[known, held] : entries_)
-            if (known == key)
-                if (auto found = held.lock())
-                    return found;
+        const auto slot = slot_of(key);
+        std::lock_guard lock(slot->mutex);
+        if (auto found = slot->made.lock())
+            return found;
         std::shared_ptr<Made> made = make();
-        entries_.emplace_back(key, made);
+        slot->made = made;
         return made;
     }
 
   private:
-    // Held while making, so that two who ask for the same at once get the same.
+    struct Slot {
+        explicit Slot(const Key &k) : key(k) {}
+        const Key key;
+        std::mutex mutex; // held while making
+        std::weak_ptr<Made> made;
+    };
+
+    std::shared_ptr<Slot> slot_of(const Key &key)
+    {
+        std::lock_guard lock(mutex_);
+        // Whoever makes one holds its slot too.
+        std::erase_if(slots_, [](const auto &slot) { return slot.use_count() == 1 && slot->made.expired(); });
+        for (const auto &slot : slots_)
+            if (slot->key == key)
+                return slot;
+        return slots_.emplace_back(std::make_shared<Slot>(key));
+    }
+
     std::mutex mutex_;
-    std::vector<std::pair<Key, std::weak_ptr<Made>>> entries_;
+    std::vector<std::shared_ptr<Slot>> slots_;
 };
 
 using Shapes = std::map<std::string, Dimensions>;

@@ -5,6 +5,7 @@
 #include <gst/video/video.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace leat {
@@ -13,7 +14,9 @@ struct AsyncFilterState {
     AsyncQueue queue;
 
     uint64_t segment = 0;                       // sink pad's thread alone
+    GstSegment time_segment{};                  // sink pad's thread alone
     AsyncQueue::Clock::time_point last_ready{}; // source pad's thread alone
+    bool lost_before = false;                   // source pad's thread alone: the last buffer was dropped
 
     std::mutex task_mutex; // flow, queue and task change together; taken before `mutex`
 
@@ -27,9 +30,18 @@ struct AsyncFilterState {
     Durations latency;
     GstClockTime reported_latency = 0;
     bool live = false;
+    Pace pace;
+    GstClockTime earliest = GST_CLOCK_TIME_NONE; // running time before which downstream finds buffers too late
+    double proportion = 1;                       // how fast downstream says that it is needed
+    uint64_t late_skipped = 0, late_dropped = 0, qos_late = 0;
 };
 
 namespace {
+
+/// With late-policy=skip-inference: buffers that may be inside while the oldest is at work.
+constexpr size_t most_passing = 256;
+/// Of the latency that is allowed, what remains for waking up and pushing.
+constexpr double share_of_latency = 0.95;
 
 GST_DEBUG_CATEGORY_STATIC(debug_category);
 #define GST_CAT_DEFAULT debug_category
@@ -62,7 +74,19 @@ bool must_report(AsyncFilterState &state)
     return fault && !std::exchange(state.told, true);
 }
 
-AsyncQueue::Entry &enter(AsyncFilterState &state, GstMiniObject *object)
+LivePolicy policy_of(LeatAsyncFilter *self)
+{
+    LivePolicy policy = class_of(self)->policy ? class_of(self)->policy(self) : LivePolicy{};
+    policy.max_latency = std::chrono::duration_cast<AsyncQueue::Clock::duration>(policy.max_latency * share_of_latency);
+    return policy;
+}
+
+bool is_bounded(const LivePolicy &policy)
+{
+    return policy.late != LatePolicy::block && policy.max_latency.count() > 0;
+}
+
+AsyncQueue::Handle enter(AsyncFilterState &state, GstMiniObject *object)
 {
     AsyncItem item;
     item.object.reset(object);
@@ -78,13 +102,15 @@ GstClockTime to_clock_time(Durations::Duration duration)
 /// Latency that frames gain here: measured once there is something to measure, before that as if the queue were full.
 GstClockTime estimate_latency(LeatAsyncFilter *self, GstClockTime frame_duration)
 {
+    const LivePolicy policy = policy_of(self);
+    const GstClockTime bound = is_bounded(policy) ? to_clock_time(policy.max_latency) : GST_CLOCK_TIME_NONE;
     AsyncFilterState &state = *self->state;
     {
         std::lock_guard lock(state.mutex);
         if (state.latency.count() >= 32)
-            return to_clock_time(state.latency.percentile(99)) * 11 / 10;
+            return std::min(bound, to_clock_time(state.latency.percentile(99)) * 11 / 10);
     }
-    return GST_CLOCK_TIME_IS_VALID(frame_duration) ? depth_of(self) * frame_duration : 0;
+    return std::min(bound, GST_CLOCK_TIME_IS_VALID(frame_duration) ? depth_of(self) * frame_duration : 0);
 }
 
 /// Tells the pipeline when the latency has moved by more than a quarter since it asked. Source pad's thread.
@@ -134,6 +160,98 @@ void stop_flow(LeatAsyncFilter *self, GstFlowReturn flow, bool reported)
         gst_pad_push_event(self->srcpad, gst_event_new_eos());
 }
 
+size_t places(LeatAsyncFilter *self)
+{
+    const size_t depth = depth_of(self);
+    std::lock_guard lock(self->state->mutex);
+    return std::min(depth, self->state->pace.places());
+}
+
+/// Tells the application that a buffer was dropped.
+void post_qos(LeatAsyncFilter *self, GstBuffer *buffer)
+{
+    AsyncFilterState &state = *self->state;
+    GstMessage *message = gst_message_new_qos(GST_OBJECT(self), state.live, GST_CLOCK_TIME_NONE, GST_CLOCK_TIME_NONE,
+                                              GST_BUFFER_PTS(buffer), GST_BUFFER_DURATION(buffer));
+    {
+        std::lock_guard lock(state.mutex);
+        gst_message_set_qos_values(message, 0, state.proportion, 1000000);
+        gst_message_set_qos_stats(message, GST_FORMAT_BUFFERS, state.frames_out, state.late_dropped);
+    }
+    gst_element_post_message(GST_ELEMENT(self), message);
+}
+
+/// Any thread. The entry has left the queue.
+void drop(LeatAsyncFilter *self, AsyncQueue::Entry &entry)
+{
+    {
+        std::lock_guard lock(self->state->mutex);
+        self->state->late_dropped++;
+    }
+    post_qos(self, GST_BUFFER_CAST(entry.item.object.get()));
+    entry.item.object.reset();
+}
+
+/// Submits the buffers that wait for a place at work, as far as there are places. Any thread.
+void begin_waiting(LeatAsyncFilter *self)
+{
+    AsyncQueue &queue = self->state->queue;
+    while (const auto entry = queue.begin_waiting(places(self))) {
+        class_of(self)->submit(self, entry);
+        queue.release(*entry);
+    }
+}
+
+void warn_of_slow_model(LeatAsyncFilter *self, const LivePolicy &policy)
+{
+    const auto bound = std::chrono::duration<double, std::milli>(policy.max_latency).count() / share_of_latency;
+    GST_ELEMENT_WARNING(self, STREAM, FAILED,
+                        ("no inference ends within max-latency=%.0f ms, even one at a time; raise max-latency, or take "
+                         "a smaller model or a faster device",
+                         bound),
+                        (nullptr));
+}
+
+/// What the way of this buffer tells about those that come. Source pad's thread.
+void learn_pace(LeatAsyncFilter *self, const AsyncQueue::Entry &entry, const LivePolicy &policy)
+{
+    bool hopeless;
+    {
+        std::lock_guard lock(self->state->mutex);
+        self->state->pace.ended(entry.ready - entry.entered, policy.max_latency);
+        hopeless = entry.late && self->state->pace.is_hopeless();
+    }
+    if (hopeless)
+        warn_of_slow_model(self, policy);
+}
+
+/// Whether the buffer goes on. Source pad's thread.
+bool keeps(LeatAsyncFilter *self, AsyncQueue::Entry &entry)
+{
+    const LivePolicy policy = policy_of(self);
+    if (!entry.item.not_inferred && !entry.item.unwanted)
+        learn_pace(self, entry, policy);
+    if (entry.item.unwanted || (entry.late && policy.late == LatePolicy::drop_oldest)) {
+        drop(self, entry);
+        self->state->lost_before = true;
+        return false;
+    }
+    if (entry.late) {
+        entry.item.not_inferred = "late";
+        std::lock_guard lock(self->state->mutex);
+        self->state->late_skipped++;
+    }
+    return true;
+}
+
+/// Marks the first buffer after one that was dropped, as is the custom.
+GstBuffer *with_discont(GstBuffer *buffer)
+{
+    buffer = gst_buffer_make_writable(buffer);
+    GST_BUFFER_FLAG_SET(buffer, GST_BUFFER_FLAG_DISCONT);
+    return buffer;
+}
+
 void pass_buffer(LeatAsyncFilter *self, AsyncQueue::Entry &entry)
 {
     AsyncFilterState &state = *self->state;
@@ -142,11 +260,15 @@ void pass_buffer(LeatAsyncFilter *self, AsyncQueue::Entry &entry)
         if (state.ended_segment == entry.item.segment)
             return;
     }
+    if (!keeps(self, entry))
+        return;
     GstBuffer *buffer = nullptr;
     const GstFlowReturn finished = class_of(self)->finish(self, entry.item, &buffer);
     if (finished != GST_FLOW_OK)
         return stop_flow(self, finished, true);
     watch_latency(self, entry);
+    if (std::exchange(state.lost_before, false) || entry.follows_lost)
+        buffer = with_discont(buffer);
     const GstFlowReturn flow = gst_pad_push(self->srcpad, buffer);
     if (flow == GST_FLOW_EOS) {
         // Events still pass, and buffers again once a new segment comes.
@@ -191,7 +313,8 @@ void answer(LeatAsyncFilter *self, PendingQuery &pending)
 void loop(gpointer data)
 {
     LeatAsyncFilter *self = LEAT_ASYNC_FILTER(data);
-    auto entry = self->state->queue.take();
+    const auto entry = self->state->queue.take();
+    begin_waiting(self); // in the place that may be free now
     if (!entry)
         gst_pad_pause_task(self->srcpad);
     else if (entry->item.query)
@@ -233,6 +356,62 @@ void close_flow(LeatAsyncFilter *self)
     self->state->queue.set_closed(true);
 }
 
+/// Whether downstream has said that such a buffer comes too late. Sink pad's thread.
+bool is_too_late(AsyncFilterState &state, GstBuffer *buffer)
+{
+    if (!GST_BUFFER_PTS_IS_VALID(buffer) || state.time_segment.format != GST_FORMAT_TIME)
+        return false;
+    const GstClockTime running =
+        gst_segment_to_running_time(&state.time_segment, GST_FORMAT_TIME, GST_BUFFER_PTS(buffer));
+    std::lock_guard lock(state.mutex);
+    const bool late = GST_CLOCK_TIME_IS_VALID(running) && GST_CLOCK_TIME_IS_VALID(state.earliest) &&
+                      running < state.earliest;
+    state.qos_late += late;
+    return late;
+}
+
+/// Passes the buffer on as it is.
+void skip(AsyncFilterState &state, AsyncItem &item, const char *why)
+{
+    item.not_inferred = why;
+    item.work.reset();
+    std::lock_guard lock(state.mutex);
+    state.late_skipped++;
+}
+
+void start_waiting(LeatAsyncFilter *self, const AsyncQueue::Handle &entry)
+{
+    if (const auto oldest = self->state->queue.wait(entry, depth_of(self)))
+        drop(self, *oldest);
+    begin_waiting(self);
+}
+
+/// Has the buffer looked at as the policy wants it.
+void start(LeatAsyncFilter *self, const AsyncQueue::Handle &entry, const LivePolicy &policy)
+{
+    AsyncFilterState &state = *self->state;
+    if (!class_of(self)->prepare(self, entry->item))
+        return;
+    if (policy.late == LatePolicy::drop_oldest)
+        return start_waiting(self, entry);
+    const bool any = policy.late == LatePolicy::block;
+    if (state.queue.begin(*entry, any ? std::numeric_limits<size_t>::max() : places(self)))
+        class_of(self)->submit(self, entry);
+    else
+        skip(state, entry->item, "late");
+}
+
+void wait_for_turn(LeatAsyncFilter *self, const LivePolicy &policy)
+{
+    AsyncQueue &queue = self->state->queue;
+    const size_t depth = depth_of(self);
+    switch (policy.late) {
+    case LatePolicy::block: return queue.wait_for_room(depth);
+    case LatePolicy::skip_inference: return queue.wait_for_taker(depth, depth + most_passing);
+    case LatePolicy::drop_oldest: return queue.wait_for_room(2 * depth + most_passing);
+    }
+}
+
 GstFlowReturn chain(GstPad *, GstObject *parent, GstBuffer *buffer)
 {
     LeatAsyncFilter *self = LEAT_ASYNC_FILTER(parent);
@@ -246,10 +425,20 @@ GstFlowReturn chain(GstPad *, GstObject *parent, GstBuffer *buffer)
         std::lock_guard lock(state.mutex);
         state.frames_in++;
     }
-    AsyncQueue::Entry &entry = enter(state, GST_MINI_OBJECT_CAST(buffer));
-    class_of(self)->start(self, entry);
-    state.queue.release(entry);
-    state.queue.wait_for_room(depth_of(self));
+    const LivePolicy policy = policy_of(self);
+    const bool too_late = policy.late != LatePolicy::block && is_too_late(state, buffer);
+    const auto entry = enter(state, GST_MINI_OBJECT_CAST(buffer));
+    if (!too_late)
+        start(self, entry, policy);
+    else if (policy.late == LatePolicy::skip_inference)
+        skip(state, entry->item, "qos");
+    else
+        entry->item.unwanted = true;
+    if (is_bounded(policy))
+        state.queue.release(*entry, entry->entered + policy.max_latency);
+    else
+        state.queue.release(*entry);
+    wait_for_turn(self, policy);
     return tell_flow(state);
 }
 
@@ -277,10 +466,12 @@ gboolean flush_stop(LeatAsyncFilter *self, GstEvent *event)
     AsyncFilterState &state = *self->state;
     for (const AsyncItem &item : state.queue.drain())
         keep_sticky(self, item);
+    gst_segment_init(&state.time_segment, GST_FORMAT_UNDEFINED);
     {
         std::lock_guard lock(state.mutex);
         state.eos = false;
         state.ended_segment = ~uint64_t(0);
+        state.earliest = GST_CLOCK_TIME_NONE;
     }
     const gboolean result = gst_pad_push_event(self->srcpad, event);
     if (GST_PAD_MODE(self->srcpad) == GST_PAD_MODE_PUSH)
@@ -329,11 +520,12 @@ bool take_event(LeatAsyncFilter *self, GstEvent *event)
     switch (GST_EVENT_TYPE(event)) {
     case GST_EVENT_CAPS: return take_caps(self, event);
     case GST_EVENT_EOS: return take_eos(self);
-    case GST_EVENT_STREAM_START:
-    case GST_EVENT_SEGMENT: {
+    case GST_EVENT_SEGMENT: gst_event_copy_segment(event, &self->state->time_segment); [[fallthrough]];
+    case GST_EVENT_STREAM_START: {
         std::lock_guard lock(self->state->mutex);
         self->state->segment++;
         self->state->eos = false;
+        self->state->earliest = GST_CLOCK_TIME_NONE;
         return true;
     }
     default: return true;
@@ -354,11 +546,10 @@ gboolean sink_event(GstPad *pad, GstObject *parent, GstEvent *event)
         gst_event_unref(event);
         return FALSE;
     }
-    AsyncQueue::Entry &entry = enter(state, GST_MINI_OBJECT_CAST(event));
-    const bool counts = entry.item.counts();
-    state.queue.release(entry);
+    const bool counts = GST_EVENT_TYPE(event) == GST_EVENT_GAP;
+    state.queue.release(*enter(state, GST_MINI_OBJECT_CAST(event)));
     if (counts)
-        state.queue.wait_for_room(depth_of(self));
+        wait_for_turn(self, policy_of(self));
     return TRUE;
 }
 
@@ -369,7 +560,7 @@ gboolean serialized_query(LeatAsyncFilter *self, GstQuery *query)
     auto pending = std::make_shared<PendingQuery>(PendingQuery{query});
     AsyncItem item;
     item.query = pending;
-    queue.release(queue.enter(std::move(item)));
+    queue.release(*queue.enter(std::move(item)));
     queue.wait_until([&] { return pending->answered; }, true);
     if (queue.withdraw_newest_if([&](const AsyncItem &newest) { return newest.query == pending; }))
         return FALSE;
@@ -417,9 +608,28 @@ gboolean src_query(GstPad *pad, GstObject *parent, GstQuery *query)
     return gst_pad_query_default(pad, parent, query);
 }
 
+/// Remembers from when on downstream wants buffers, as GstBaseTransform does.
+void take_qos(AsyncFilterState &state, GstEvent *event)
+{
+    GstClockTimeDiff jitter;
+    GstClockTime timestamp;
+    double proportion;
+    gst_event_parse_qos(event, nullptr, &proportion, &jitter, &timestamp);
+    std::lock_guard lock(state.mutex);
+    state.proportion = proportion;
+    if (!GST_CLOCK_TIME_IS_VALID(timestamp))
+        return;
+    // What is late already is late by as much again once it has come this far.
+    const GstClockTimeDiff ahead = jitter > 0 ? 2 * jitter : jitter;
+    const bool before_all = ahead < 0 && static_cast<GstClockTime>(-ahead) > timestamp;
+    state.earliest = before_all ? 0 : timestamp + static_cast<GstClockTime>(ahead);
+}
+
 gboolean src_event(GstPad *pad, GstObject *parent, GstEvent *event)
 {
     LeatAsyncFilter *self = LEAT_ASYNC_FILTER(parent);
+    if (GST_EVENT_TYPE(event) == GST_EVENT_QOS)
+        take_qos(*self->state, event);
     if (GST_EVENT_TYPE(event) == GST_EVENT_RECONFIGURE) // downstream may be linked again
         start_flow(self, [](GstFlowReturn flow) { return flow == GST_FLOW_NOT_LINKED; });
     return gst_pad_event_default(pad, parent, event);
@@ -441,12 +651,17 @@ gboolean src_activate_mode(GstPad *pad, GstObject *parent, GstPadMode mode, gboo
 void reset(AsyncFilterState &state)
 {
     state.segment = 0;
+    gst_segment_init(&state.time_segment, GST_FORMAT_UNDEFINED);
     state.last_ready = {};
+    state.lost_before = false;
     std::lock_guard lock(state.mutex);
     state.frame_duration = GST_CLOCK_TIME_NONE;
     state.ended_segment = ~uint64_t(0);
     state.eos = state.live = false;
     state.frames_in = state.frames_out = 0;
+    state.late_skipped = state.late_dropped = state.qos_late = 0;
+    state.earliest = GST_CLOCK_TIME_NONE;
+    state.proportion = 1;
     state.latency.clear();
     state.reported_latency = 0;
 }
@@ -458,9 +673,9 @@ void hold(LeatAsyncFilter *self, AsyncQueue::Entry &entry)
     self->state->queue.hold(entry);
 }
 
-void release(LeatAsyncFilter *self, AsyncQueue::Entry &entry)
+void release(LeatAsyncFilter *self, AsyncQueue::Handle entry)
 {
-    self->state->queue.release(entry);
+    self->state->queue.release(*entry);
 }
 
 AsyncCounts counts(LeatAsyncFilter *self)
@@ -469,6 +684,9 @@ AsyncCounts counts(LeatAsyncFilter *self)
     std::lock_guard lock(state.mutex);
     return {state.frames_in,
             state.frames_out,
+            state.late_skipped,
+            state.late_dropped,
+            state.qos_late,
             to_clock_time(state.latency.percentile(50)),
             to_clock_time(state.latency.percentile(95)),
             to_clock_time(state.latency.percentile(99)),
@@ -485,10 +703,13 @@ GstStateChangeReturn change_state(GstElement *element, GstStateChange transition
 {
     LeatAsyncFilter *self = LEAT_ASYNC_FILTER(element);
     LeatAsyncFilterClass *klass = LEAT_ASYNC_FILTER_GET_CLASS(self);
+    if (transition == GST_STATE_CHANGE_NULL_TO_READY && klass->load)
+        klass->load(self);
     if (transition == GST_STATE_CHANGE_READY_TO_PAUSED) {
         leat::reset(*self->state);
         if (klass->open && !klass->open(self))
             return GST_STATE_CHANGE_FAILURE;
+        self->state->pace.begin(leat::depth_of(self));
     }
     const auto result = GST_ELEMENT_CLASS(leat_async_filter_parent_class)->change_state(element, transition);
     // The pads have stopped by now; the work in flight ends in its own time.

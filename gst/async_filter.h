@@ -1,4 +1,5 @@
 #pragma once
+#include "gst/live_policy.h"
 #include "gst/ordered_queue.h"
 
 #include <gst/gst.h>
@@ -25,6 +26,10 @@ struct AsyncItem {
     std::shared_ptr<PendingQuery> query;
     std::shared_ptr<void> work; ///< what a subclass keeps beside a buffer
     uint64_t segment = 0;       ///< counts the stream starts and segments that entered before it
+    /// Why nobody looked at the buffer: "late" (no place at work, or no result in time), "qos" (downstream said that it
+    /// comes too late), or what the subclass says; nothing: somebody did.
+    const char *not_inferred = nullptr;
+    bool unwanted = false; ///< to be dropped when its turn comes
 
     bool is_buffer() const { return object && GST_IS_BUFFER(object.get()); }
     bool is_event() const { return object && GST_IS_EVENT(object.get()); }
@@ -45,6 +50,11 @@ struct AsyncFilterState;
 /// whose work has ended, lets the subclass finish it, and pushes it with no lock held. Serialized events and queries
 /// travel in the same queue, so they keep their place. What downstream answers goes back to upstream with the next
 /// buffers.
+///
+/// With a late policy other than `block`, upstream waits only for downstream. `skip-inference`: a buffer for which
+/// there is no place at work passes as it is, and so does one whose work has not ended in time. `drop-oldest`: buffers
+/// wait for a place, as many as may be at work; beyond that the one that has waited longest is dropped, and so is one
+/// whose work has not ended in time. Such work goes on without anybody who waits for it.
 struct LeatAsyncFilter {
     GstElement parent;
     GstPad *sinkpad, *srcpad;
@@ -53,19 +63,27 @@ struct LeatAsyncFilter {
 
 struct LeatAsyncFilterClass {
     GstElementClass parent_class;
+    /// NULL to READY: may begin in the background what open() will need. Optional.
+    void (*load)(LeatAsyncFilter *);
     /// READY to PAUSED, before the pads run: gets ready. FALSE after posting an error. Optional.
     gboolean (*open)(LeatAsyncFilter *);
-    /// READY to NULL: lets go of what open() got. Optional.
+    /// READY to NULL: lets go of what load() and open() got. Optional.
     void (*close)(LeatAsyncFilter *);
     /// Buffers that may be inside at once, at least 1. Constant between open() and the next open().
     guint (*depth)(LeatAsyncFilter *);
     /// Called on the sink pad's thread, before the buffers with these caps. FALSE refuses the caps. Optional.
     gboolean (*set_caps)(LeatAsyncFilter *, GstCaps *);
-    /// Called on the sink pad's thread: starts work on the buffer, with hold() for each piece of work and release()
-    /// when it ends, on any thread. Faults are kept in `item.work` for finish().
-    void (*start)(LeatAsyncFilter *, leat::AsyncQueue::Entry &);
+    /// What becomes of buffers that come too fast. Optional; without it upstream waits.
+    leat::LivePolicy (*policy)(LeatAsyncFilter *);
+    /// Called on the sink pad's thread, in stream order: makes the buffer's work ready in `item.work`. FALSE when there
+    /// is none to submit. Faults are kept in `item.work` for finish().
+    gboolean (*prepare)(LeatAsyncFilter *, leat::AsyncItem &);
+    /// Called on any thread, at most once for each prepared buffer: starts its work, with hold() for each piece and
+    /// release() when it ends, on any thread. `item.work` must outlive the pieces, not the entry.
+    void (*submit)(LeatAsyncFilter *, const leat::AsyncQueue::Handle &);
     /// Called on the source pad's thread, in stream order, once all work on the buffer has ended: takes the buffer
-    /// out of the item, attaches results and returns it in *buffer. Posts an error before it returns GST_FLOW_ERROR.
+    /// out of the item, attaches results and returns it in *buffer. Work on a buffer that was not inferred may not have
+    /// ended, or never begun. Posts an error before it returns GST_FLOW_ERROR.
     GstFlowReturn (*finish)(LeatAsyncFilter *, leat::AsyncItem &, GstBuffer **buffer);
 };
 
@@ -78,14 +96,16 @@ GType leat_async_filter_get_type();
 
 namespace leat {
 
-/// For start(): one more piece of work on that buffer.
+/// For submit(): one more piece of work on that buffer.
 void hold(LeatAsyncFilter *, AsyncQueue::Entry &);
-/// That piece of work has ended. Any thread.
-void release(LeatAsyncFilter *, AsyncQueue::Entry &);
+/// That piece of work has ended. Any thread. The element may be gone afterwards.
+void release(LeatAsyncFilter *, AsyncQueue::Handle);
 
 /// What went through since the element last went to PAUSED.
 struct AsyncCounts {
     uint64_t frames_in = 0, frames_out = 0;
+    uint64_t late_skipped = 0, late_dropped = 0; ///< passed without inference, or not passed, because of the late policy
+    uint64_t qos_late = 0;                       ///< of these, because downstream said that they come too late
     GstClockTime latency_p50 = 0, latency_p95 = 0, latency_p99 = 0; ///< from entering to ready to leave; recent buffers
     GstClockTime reported_latency = 0;                              ///< what the LATENCY query adds
 };

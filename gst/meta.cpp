@@ -10,6 +10,8 @@
 namespace leat {
 namespace {
 
+constexpr const char *not_inferred_name = "LeatNotInferred";
+
 constexpr const char *frame_label = "frame";
 
 GstVideoRegionOfInterestMeta *next_roi(GstBuffer *buffer, gpointer *state)
@@ -335,8 +337,33 @@ const char *json_of(GstBuffer *buffer)
     return meta ? reinterpret_cast<const LeatJsonMeta *>(meta)->message : nullptr;
 }
 
+GstBuffer *mark_not_inferred(GstBuffer *buffer, const std::string &model, const char *reason)
+{
+    buffer = gst_buffer_make_writable(buffer);
+    GstCustomMeta *meta = gst_buffer_add_custom_meta(buffer, not_inferred_name);
+    gst_structure_set(gst_custom_meta_get_structure(meta), "model", G_TYPE_STRING, model.c_str(), "reason",
+                      G_TYPE_STRING, reason, nullptr);
+    return buffer;
+}
+
+std::vector<NotInferred> not_inferred_marks(GstBuffer *buffer)
+{
+    std::vector<NotInferred> marks;
+    const GstMetaInfo *info = gst_meta_get_info(not_inferred_name);
+    gpointer state = nullptr;
+    while (GstMeta *meta = gst_buffer_iterate_meta(buffer, &state)) {
+        if (meta->info != info)
+            continue;
+        const GstStructure *fields = gst_custom_meta_get_structure(reinterpret_cast<GstCustomMeta *>(meta));
+        marks.push_back({gst_structure_get_string(fields, "model"), gst_structure_get_string(fields, "reason")});
+    }
+    return marks;
+}
+
 void register_metas()
 {
+    static const gchar *no_tags[] = {nullptr};
+    gst_meta_register_custom(not_inferred_name, no_tags, nullptr, nullptr, nullptr);
     tensor_meta_info();
     json_meta_info();
 }

@@ -139,6 +139,8 @@ Json frame_as_json(LeatMetaConvert *self, GstBuffer *buffer, const C &settings)
         frame["tensors"] = tensors;
     if (frame.empty() && !settings.add_empty_results)
         return frame;
+    for (const NotInferred &mark : not_inferred_marks(buffer))
+        frame["not_inferred"].push_back({{"model", mark.model}, {"reason", mark.reason}});
     frame["resolution"] = {{"height", GST_VIDEO_INFO_HEIGHT(&self->info)},
                            {"width", GST_VIDEO_INFO_WIDTH(&self->info)}};
     if (!settings.source.empty())

@@ -10,6 +10,7 @@
 #include <charconv>
 #include <deque>
 #include <filesystem>
+#include <future>
 #include <set>
 
 namespace leat {
@@ -149,13 +150,21 @@ struct FrameWork {
     std::vector<int> regions;      // for each job the index in regions_of_interest(); -1: the whole frame
     std::vector<Affine> to_frames; // for each job
     std::atomic<size_t> unfinished = 0;
+    CompiledModel *compiled = nullptr;
     std::exception_ptr error; // the frame could not be given to the model
 };
 
 } // namespace
 
+/// A model on its way in the background.
+struct Loading {
+    ModelSettings settings;
+    std::future<std::shared_ptr<const ImageModel>> model;
+};
+
 struct ModelFilterState {
     const uint64_t stream = next_stream();
+    std::optional<Loading> loading; // under the element's state lock
 
     std::mutex mutex; // guards what follows
     std::shared_ptr<const ImageModel> model;
@@ -163,7 +172,7 @@ struct ModelFilterState {
     guint depth = 1;
     uint64_t inferred = 0, skipped = 0, jobs = 0;
     int in_flight = 0, most_in_flight = 0;
-    Durations queued, inference;
+    Durations queued, preprocess, inference, decode;
 
     // Sink pad's thread alone.
     GstVideoInfo info{};
@@ -196,6 +205,9 @@ std::string property_faults(const ModelSettings &settings)
     if (settings.inference_region == InferenceRegion::full_frame && !settings.object_class.empty())
         return "property object-class chooses among regions, but inference-region is full-frame; set "
                "inference-region=roi-list";
+    if (settings.max_latency > 0 && settings.late_policy == LatePolicy::block)
+        return "property max-latency bounds nothing while late-policy is block; set late-policy=skip-inference or "
+               "late-policy=drop-oldest, or max-latency=0";
     return "";
 }
 
@@ -205,40 +217,90 @@ gboolean refuse(LeatModelFilter *self, Fault fault, const std::string &sentence)
     return FALSE;
 }
 
+void tell_progress(LeatModelFilter *self, GstProgressType type, const std::string &text)
+{
+    gst_element_post_message(GST_ELEMENT(self),
+                             gst_message_new_progress(GST_OBJECT(self), type, "model", text.c_str()));
+}
+
+/// Opens the model and tells the application of it. Any thread.
+std::shared_ptr<const ImageModel> load_model(LeatModelFilter *self, const ModelSettings &settings)
+{
+    const std::string file = std::filesystem::path(settings.model).filename().string();
+    tell_progress(self, GST_PROGRESS_TYPE_START, "loading " + file + " for " + settings.device);
+    try {
+        auto model = open_model(self, settings);
+        tell_progress(self, GST_PROGRESS_TYPE_COMPLETE, file + " is ready on " + settings.device);
+        return model;
+    } catch (...) {
+        tell_progress(self, GST_PROGRESS_TYPE_ERROR, file + " cannot be loaded");
+        throw;
+    }
+}
+
+/// The fault that keeps the model from being loaded, if there is one already.
+std::optional<std::pair<Fault, std::string>> fault_of(LeatModelFilter *self, const ModelSettings &settings)
+{
+    const std::string refused = self->settings->faults();
+    if (!refused.empty())
+        return {{Fault::property, refused}};
+    const std::string faults = property_faults(settings);
+    if (!faults.empty())
+        return {{Fault::property, faults}};
+    std::error_code ignored;
+    if (!std::filesystem::exists(settings.model, ignored))
+        return {{Fault::not_found, "model \"" + settings.model + "\" does not exist; check the property model"}};
+    return {};
+}
+
+/// Elements of one pipeline load their models side by side. Faults wait for open().
+void load(LeatAsyncFilter *filter)
+{
+    LeatModelFilter *self = LEAT_MODEL_FILTER(filter);
+    const auto settings = self->settings->now();
+    if (fault_of(self, *settings))
+        return;
+    self->state->loading = Loading{
+        *settings, std::async(std::launch::async, [self, settings] { return load_model(self, *settings); })};
+}
+
+/// What was loaded in the background, unless the settings have changed since.
+std::shared_ptr<const ImageModel> loaded_model(LeatModelFilter *self, const ModelSettings &settings)
+{
+    std::optional<Loading> loading = std::exchange(self->state->loading, std::nullopt);
+    return loading && loading->settings == settings ? loading->model.get() : load_model(self, settings);
+}
+
+void take_model(ModelFilterState &state, const ModelSettings &settings, std::shared_ptr<const ImageModel> model)
+{
+    state.frames_since_start = 0;
+    std::lock_guard lock(state.mutex);
+    state.model_name = std::filesystem::path(settings.model).stem().string();
+    state.depth = static_cast<guint>(settings.nireq ? settings.nireq : std::max(1, model->compiled->depth()));
+    state.inferred = state.skipped = state.jobs = 0;
+    state.most_in_flight = 0;
+    for (Durations *durations : {&state.queued, &state.preprocess, &state.inference, &state.decode})
+        durations->clear();
+    // The old one goes after the new one came, so that what both share need not be made again.
+    std::swap(state.model, model);
+}
+
 gboolean open(LeatAsyncFilter *filter)
 {
     LeatModelFilter *self = LEAT_MODEL_FILTER(filter);
-    ModelFilterState &state = *self->state;
     const auto settings = self->settings->now();
-    const std::string refused = self->settings->faults();
-    if (!refused.empty())
-        return refuse(self, Fault::property, refused);
-    const std::string faults = property_faults(*settings);
-    if (!faults.empty())
-        return refuse(self, Fault::property, faults);
-    std::error_code ignored;
-    if (!std::filesystem::exists(settings->model, ignored))
-        return refuse(self, Fault::not_found,
-                      "model \"" + settings->model + "\" does not exist; check the property model");
+    if (const auto fault = fault_of(self, *settings))
+        return refuse(self, fault->first, fault->second);
     std::shared_ptr<const ImageModel> model;
     try {
-        model = open_model(self, *settings);
+        model = loaded_model(self, *settings);
     } catch (...) {
         return refuse(self, Fault::open, sentence_of(std::current_exception()));
     }
     GST_INFO_OBJECT(self, "decoder: %s", model->decoder_reason.c_str());
     for (const Setting &setting : model->compiled->settings())
         GST_INFO_OBJECT(self, "%s = %s: %s", setting.name.c_str(), setting.value.c_str(), setting.reason.c_str());
-    state.frames_since_start = 0;
-    std::lock_guard lock(state.mutex);
-    state.model_name = std::filesystem::path(settings->model).stem().string();
-    state.depth = static_cast<guint>(settings->nireq ? settings->nireq : std::max(1, model->compiled->depth()));
-    state.inferred = state.skipped = state.jobs = 0;
-    state.most_in_flight = 0;
-    state.queued.clear();
-    state.inference.clear();
-    // The old one goes after the new one came, so that what both share need not be made again.
-    std::swap(state.model, model);
+    take_model(*self->state, *settings, std::move(model));
     return TRUE;
 }
 
@@ -246,6 +308,7 @@ void close(LeatAsyncFilter *filter)
 {
     std::shared_ptr<const ImageModel> last;
     ModelFilterState &state = state_of(filter);
+    state.loading.reset();
     std::lock_guard lock(state.mutex);
     std::swap(state.model, last);
 }
@@ -290,51 +353,60 @@ void fill(FrameWork &work, const Image &frame, const std::vector<ChosenRegion> &
     }
 }
 
-/// A device's thread: one job less. The entry's release comes last, because nothing may live after it.
-void end_job(LeatAsyncFilter *filter, AsyncQueue::Entry &entry, FrameWork &work)
+LivePolicy policy(LeatAsyncFilter *filter)
 {
-    if (--work.unfinished == 0) {
+    const auto settings = LEAT_MODEL_FILTER(filter)->settings->now();
+    return {settings->late_policy, std::chrono::milliseconds(settings->max_latency)};
+}
+
+/// A device's thread: one job less. The entry's release comes last, because the element may be gone after it.
+void end_job(LeatAsyncFilter *filter, AsyncQueue::Handle entry, std::shared_ptr<FrameWork> work)
+{
+    if (--work->unfinished == 0) {
         std::lock_guard lock(state_of(filter).mutex);
         state_of(filter).in_flight--;
     }
-    release(filter, entry);
+    work.reset();
+    release(filter, std::move(entry));
 }
 
-void submit(LeatAsyncFilter *filter, AsyncQueue::Entry &entry, FrameWork &work, CompiledModel &compiled)
+void submit(LeatAsyncFilter *filter, const AsyncQueue::Handle &entry)
 {
     ModelFilterState &state = state_of(filter);
+    const auto work = std::static_pointer_cast<FrameWork>(entry->item.work);
     {
         std::lock_guard lock(state.mutex);
         state.inferred++;
-        state.in_flight += !work.jobs.empty();
+        state.in_flight += !work->jobs.empty();
         state.most_in_flight = std::max(state.most_in_flight, state.in_flight);
     }
-    work.unfinished = work.jobs.size();
-    for (Job &job : work.jobs) {
-        hold(filter, entry);
+    work->unfinished = work->jobs.size();
+    for (Job &job : work->jobs) {
+        hold(filter, *entry);
         job.stream = state.stream;
-        job.done = [filter, &entry, &work](Job &) { end_job(filter, entry, work); };
-        compiled.submit(job);
+        job.done = [filter, entry, work](Job &) mutable { end_job(filter, std::move(entry), std::move(work)); };
+        work->compiled->submit(job);
     }
 }
 
-void start(LeatAsyncFilter *filter, AsyncQueue::Entry &entry)
+gboolean prepare(LeatAsyncFilter *filter, AsyncItem &item)
 {
     ModelFilterState &state = state_of(filter);
     const auto settings = LEAT_MODEL_FILTER(filter)->settings->now();
     if (state.frames_since_start++ % static_cast<uint64_t>(settings->inference_interval)) {
+        item.not_inferred = "interval";
         std::lock_guard lock(state.mutex);
         state.skipped++;
-        return;
+        return FALSE;
     }
     auto work = std::make_shared<FrameWork>();
-    entry.item.work = work;
+    item.work = work;
     const auto model = model_of(state);
+    work->compiled = model->compiled.get();
     try {
         if (settings->inference_region == InferenceRegion::roi_list)
-            entry.item.object.reset(
-                GST_MINI_OBJECT_CAST(adopt_analytics(GST_BUFFER_CAST(entry.item.object.release()))));
-        GstBuffer *buffer = GST_BUFFER_CAST(entry.item.object.get());
+            item.object.reset(GST_MINI_OBJECT_CAST(adopt_analytics(GST_BUFFER_CAST(item.object.release()))));
+        GstBuffer *buffer = GST_BUFFER_CAST(item.object.get());
         work->width = GST_VIDEO_INFO_WIDTH(&state.info);
         work->height = GST_VIDEO_INFO_HEIGHT(&state.info);
         const auto regions = choose_regions(buffer, *settings, work->width, work->height);
@@ -344,7 +416,7 @@ void start(LeatAsyncFilter *filter, AsyncQueue::Entry &entry)
         work->error = std::current_exception();
         work->jobs.clear();
     }
-    submit(filter, entry, *work, *model->compiled);
+    return TRUE;
 }
 
 void count(ModelFilterState &state, const FrameWork &work)
@@ -353,7 +425,8 @@ void count(ModelFilterState &state, const FrameWork &work)
     state.jobs += work.jobs.size();
     for (const Job &job : work.jobs) {
         state.queued.add(job.started - job.submitted);
-        state.inference.add(job.finished - job.started);
+        state.preprocess.add(job.prepared - job.started);
+        state.inference.add(job.finished - job.prepared);
     }
 }
 
@@ -374,29 +447,45 @@ void attach(LeatModelFilter *self, GstBuffer *buffer, const FrameWork &work)
     }
 }
 
+/// Takes the buffer. Throws Error when a job has failed or its outputs cannot be read; the buffer is gone then.
+GstBuffer *with_results(LeatModelFilter *self, GstBuffer *buffer, FrameWork &work)
+{
+    count(*self->state, work);
+    for (Job &job : work.jobs)
+        job.images.clear(); // they keep the buffer mapped and not writable
+    if (!work.error && work.jobs.empty())
+        return buffer;
+    buffer = work.error ? buffer : gst_buffer_make_writable(buffer);
+    try {
+        if (work.error)
+            std::rethrow_exception(work.error);
+        const auto begin = AsyncQueue::Clock::now();
+        attach(self, buffer, work);
+        std::lock_guard lock(self->state->mutex);
+        self->state->decode.add(AsyncQueue::Clock::now() - begin);
+        return buffer;
+    } catch (...) {
+        gst_buffer_unref(buffer);
+        throw;
+    }
+}
+
 GstFlowReturn finish(LeatAsyncFilter *filter, AsyncItem &item, GstBuffer **out)
 {
+    LeatModelFilter *self = LEAT_MODEL_FILTER(filter);
     GstBuffer *buffer = GST_BUFFER_CAST(item.object.release());
-    const auto work = std::static_pointer_cast<FrameWork>(item.work);
-    if (work) {
-        count(state_of(filter), *work);
-        for (Job &job : work->jobs)
-            job.images.clear(); // they keep the buffer mapped and not writable
-        try {
-            if (work->error)
-                std::rethrow_exception(work->error);
-            if (!work->jobs.empty()) {
-                buffer = gst_buffer_make_writable(buffer);
-                attach(LEAT_MODEL_FILTER(filter), buffer, *work);
-            }
-        } catch (...) {
-            gst_buffer_unref(buffer);
-            post_error(GST_ELEMENT(filter), Fault::frame, sentence_of(std::current_exception()));
-            return GST_FLOW_ERROR;
-        }
+    if (item.not_inferred) {
+        std::lock_guard lock(self->state->mutex);
+        *out = mark_not_inferred(buffer, self->state->model_name, item.not_inferred);
+        return GST_FLOW_OK;
     }
-    *out = buffer;
-    return GST_FLOW_OK;
+    try {
+        *out = with_results(self, buffer, *std::static_pointer_cast<FrameWork>(item.work));
+        return GST_FLOW_OK;
+    } catch (...) {
+        post_error(GST_ELEMENT(filter), Fault::frame, sentence_of(std::current_exception()));
+        return GST_FLOW_ERROR;
+    }
 }
 
 double milliseconds(GstClockTime time)
@@ -433,13 +522,17 @@ GstStructure *stats(LeatModelFilter *self)
     std::lock_guard lock(state.mutex);
     GstStructure *stats = gst_structure_new(
         "stats", "frames-in", G_TYPE_UINT64, passed.frames_in, "frames-out", G_TYPE_UINT64, passed.frames_out,
-        "inferred", G_TYPE_UINT64, state.inferred, "skipped", G_TYPE_UINT64, state.skipped, "jobs", G_TYPE_UINT64,
-        state.jobs, "depth", G_TYPE_UINT, state.depth, "most-in-flight", G_TYPE_INT, state.most_in_flight,
+        "inferred", G_TYPE_UINT64, state.inferred, "skipped", G_TYPE_UINT64, state.skipped, "late-skipped",
+        G_TYPE_UINT64, passed.late_skipped, "late-dropped", G_TYPE_UINT64, passed.late_dropped, "qos-late",
+        G_TYPE_UINT64, passed.qos_late, "jobs", G_TYPE_UINT64, state.jobs, "depth", G_TYPE_UINT, state.depth, "in-flight", G_TYPE_INT, state.in_flight,
+        "most-in-flight", G_TYPE_INT, state.most_in_flight,
         "latency-p50-ms", G_TYPE_DOUBLE, milliseconds(passed.latency_p50), "latency-p95-ms", G_TYPE_DOUBLE,
         milliseconds(passed.latency_p95), "latency-p99-ms", G_TYPE_DOUBLE, milliseconds(passed.latency_p99),
         "reported-latency-ms", G_TYPE_DOUBLE, milliseconds(passed.reported_latency), nullptr);
     set_percentiles(stats, "queue", state.queued);
+    set_percentiles(stats, "preprocess", state.preprocess);
     set_percentiles(stats, "inference", state.inference);
+    set_percentiles(stats, "decode", state.decode);
     if (!state.model)
         return stats;
     gst_structure_set(stats, "device", G_TYPE_STRING, self->settings->now()->device.c_str(), "decoder", G_TYPE_STRING,
@@ -455,6 +548,14 @@ GstStructure *stats(LeatModelFilter *self)
 const GEnumValue hint_values[] = {
     {int(PerformanceHint::latency), "Each frame as soon as possible: all cores work on one job", "latency"},
     {int(PerformanceHint::throughput), "As many frames a second as possible: jobs run side by side", "throughput"},
+    {0, nullptr, nullptr},
+};
+const GEnumValue late_values[] = {
+    {int(LatePolicy::block), "Upstream waits; every frame is inferred", "block"},
+    {int(LatePolicy::drop_oldest), "Frames that cannot be inferred in time are dropped, the oldest first",
+     "drop-oldest"},
+    {int(LatePolicy::skip_inference), "Frames that cannot be inferred in time pass without results, marked so",
+     "skip-inference"},
     {0, nullptr, nullptr},
 };
 const GEnumValue core_values[] = {
@@ -525,6 +626,14 @@ std::vector<Property<M>> common_properties()
         integer(&M::inference_interval, "inference-interval", "Inference interval",
                 "Run the model on every n-th frame, beginning with the first; the others pass as they are", 1, 1000000,
                 while_playing),
+        choice(&M::late_policy, "late-policy", "Late policy",
+               "What becomes of frames that come faster than the model can look at them, and of those that downstream "
+               "finds too late (QoS)",
+               enumeration("LeatLatePolicy", late_values), M{}.late_policy, before_start),
+        integer(&M::max_latency, "max-latency", "Max latency",
+                "With late-policy=skip-inference or drop-oldest: milliseconds after which a frame leaves (or is "
+                "dropped), inferred or not, counted from where it enters the element; 0: no bound",
+                0, 3600000, before_start),
         text(&M::object_class, "object-class", "Object class",
              "With inference-region=roi-list: labels of the regions to look at, separated by commas; not set: all",
              while_playing),
@@ -654,16 +763,21 @@ static void leat_model_filter_class_init(LeatModelFilterClass *klass)
     g_object_class_install_property(
         object_class, stats_id,
         g_param_spec_boxed("stats", "Statistics",
-                           "Frames in, out, inferred and skipped; latency, time in the device's queue and inference "
-                           "time in milliseconds (median, 95th and 99th percentile of the last 512); device, decoder "
-                           "and every setting with the reason for it",
+                           "Frames in, out, inferred, skipped (inference-interval), late-skipped and late-dropped "
+                           "(late-policy; of these qos-late because downstream said so); latency, time in the device's "
+                           "queue, preprocessing, inference and decode of the outputs in milliseconds (median, 95th "
+                           "and 99th percentile of the last 512); device, decoder and every setting with the reason "
+                           "for it",
                            GST_TYPE_STRUCTURE, GParamFlags(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
     LeatAsyncFilterClass *filter_class = LEAT_ASYNC_FILTER_CLASS(klass);
+    filter_class->load = leat::load;
     filter_class->open = leat::open;
     filter_class->close = leat::close;
     filter_class->depth = leat::depth;
     filter_class->set_caps = leat::set_caps;
-    filter_class->start = leat::start;
+    filter_class->policy = leat::policy;
+    filter_class->prepare = leat::prepare;
+    filter_class->submit = leat::submit;
     filter_class->finish = leat::finish;
     static GstStaticPadTemplate sink =
         GST_STATIC_PAD_TEMPLATE("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS(LEAT_FRAME_CAPS));

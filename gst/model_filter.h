@@ -32,8 +32,12 @@ struct ModelSettings {
     CoreType core_type = CoreType::any;
     Switch hyper_threading = Switch::automatic, pinning = Switch::automatic;
     int inference_interval = 1;
+    LatePolicy late_policy = LatePolicy::block;
+    int max_latency = 0; ///< milliseconds; 0: any
     double threshold = -1, iou_threshold = -1;
     int max_objects = 0;
+
+    bool operator==(const ModelSettings &) const = default;
 };
 
 /// What a model said of one region of a frame, for an element to attach.

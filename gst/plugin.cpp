@@ -5,6 +5,7 @@
 // The elements. To add one: its file with its GType, a line in each of the two lists below, a test in tests/elements.
 GType leat_classify_get_type();
 GType leat_detect_get_type();
+GType leat_fps_get_type();
 GType leat_infer_get_type();
 GType leat_meta_convert_get_type();
 GType leat_overlay_get_type();
@@ -19,8 +20,9 @@ struct ElementRow {
 
 constexpr ElementRow elements[] = {
     {"leatclassify", leat_classify_get_type}, {"leatdetect", leat_detect_get_type},
-    {"leatinfer", leat_infer_get_type},       {"leatmetaconvert", leat_meta_convert_get_type},
-    {"leatoverlay", leat_overlay_get_type},   {"leatpublish", leat_publish_get_type},
+    {"leatfps", leat_fps_get_type},           {"leatinfer", leat_infer_get_type},
+    {"leatmetaconvert", leat_meta_convert_get_type}, {"leatoverlay", leat_overlay_get_type},
+    {"leatpublish", leat_publish_get_type},
 };
 
 gboolean plugin_init(GstPlugin *plugin)

@@ -70,6 +70,57 @@ TEST(States, CycleAHundredTimes)
     }
 }
 
+/// The codes of the progress messages that are on the bus, waiting for `last`.
+std::vector<GstProgressType> progress_until(GstBus *bus, GstProgressType last)
+{
+    std::vector<GstProgressType> seen;
+    while (GstMessage *message = gst_bus_timed_pop_filtered(bus, 60 * GST_SECOND, GST_MESSAGE_PROGRESS)) {
+        GstProgressType type;
+        gst_message_parse_progress(message, &type, nullptr, nullptr);
+        gst_message_unref(message);
+        seen.push_back(type);
+        if (type == last)
+            break;
+    }
+    return seen;
+}
+
+TEST(States, ModelsLoadInTheBackgroundFromReadyOn)
+{
+    const TemporaryFolder folder;
+    Pipeline pipeline(detect_on_fake(folder) + "fakesink");
+    GstBus *bus = gst_element_get_bus(pipeline.get());
+    ASSERT_EQ(pipeline.set(GST_STATE_READY), GST_STATE_CHANGE_SUCCESS);
+    const std::vector<GstProgressType> expected{GST_PROGRESS_TYPE_START, GST_PROGRESS_TYPE_COMPLETE};
+    EXPECT_EQ(progress_until(bus, GST_PROGRESS_TYPE_COMPLETE), expected);
+    ASSERT_NE(pipeline.set(GST_STATE_PAUSED), GST_STATE_CHANGE_FAILURE);
+    ASSERT_EQ(pipeline.wait(), GST_STATE_CHANGE_SUCCESS);
+    EXPECT_FALSE(gst_bus_pop_filtered(bus, GST_MESSAGE_PROGRESS)) << "it was loaded twice";
+    gst_object_unref(bus);
+}
+
+TEST(States, WhatIsSetInReadyCounts)
+{
+    const TemporaryFolder folder;
+    ElementHarness detect("leatdetect", {{"model", write_detector(folder)}, {"device", "FAKE(depth=2)"}});
+    EXPECT_EQ(detect.stat("depth"), "2");
+    ASSERT_EQ(gst_element_set_state(detect.element(), GST_STATE_READY), GST_STATE_CHANGE_SUCCESS);
+    g_object_set(detect.element(), "nireq", 5, nullptr);
+    ASSERT_NE(gst_element_set_state(detect.element(), GST_STATE_PLAYING), GST_STATE_CHANGE_FAILURE);
+    EXPECT_EQ(detect.stat("depth"), "5");
+}
+
+TEST(States, StoppedWhileItsModelLoads)
+{
+    const TemporaryFolder folder;
+    Pipeline pipeline(detect_on_fake(folder) + "fakesink");
+    for (int i = 0; i < 10; i++) {
+        ASSERT_EQ(pipeline.set(GST_STATE_READY), GST_STATE_CHANGE_SUCCESS);
+        ASSERT_EQ(pipeline.set(GST_STATE_NULL), GST_STATE_CHANGE_SUCCESS);
+    }
+    EXPECT_FALSE(pipeline.has_error());
+}
+
 TEST(States, SeeksWithJobsInFlight)
 {
     const TemporaryFolder folder;
