@@ -609,7 +609,11 @@ Graph OpenvinoReader::read(const pugi::xml_node &net)
     if (graph.outputs.empty())
         throw Error("the model has no Result");
     graph.metadata["openvino.ir_version"] = std::to_string(version_);
+    add_metadata(net.child("meta_data").child("cli_parameters"), "conversion_parameters.", 0, graph); // of version 10
     add_metadata(net.child("rt_info"), "", 0, graph);
+    if (const auto given = graph.metadata.find("conversion_parameters.model_name");
+        given != graph.metadata.end() && !given->second.empty())
+        graph.name = given->second; // the net's own name is that of the training code
     graph.tidy();
     graph.verify();
     return graph;

@@ -76,6 +76,8 @@ constexpr int64_t known_counts[] = {100, 101, 102, 200, 365, 1000, 1001, 11221, 
 
 std::string doubt(const ModelFacts &facts)
 {
+    if (facts.name.find("landmarks") != std::string::npos)
+        return "by its name " + facts.name + " the model measures landmarks";
     for (size_t i = 0; i < facts.outputs.size(); i++) {
         const int64_t classes = classes_of(facts.outputs[i].shape);
         const bool is_count =
@@ -114,6 +116,32 @@ bool is_paddle_text_direction(const ModelFacts &facts)
            (width == 0 || width == 192) && (height == 0 || height == 48);
 }
 
+bool is_eye_classifier(const ModelFacts &facts)
+{
+    return is_side(facts, 32) && first_classes(facts).shape.size() == 4 && classes_of(first_classes(facts).shape) == 2;
+}
+
+/// What OpenVINO's converter was told; "" also for an empty list.
+std::string conversion(const ModelFacts &facts, const std::string &parameter)
+{
+    const auto found = facts.metadata.find("conversion_parameters." + parameter);
+    return found == facts.metadata.end() || found->second == "()" || found->second == "[]" ? "" : found->second;
+}
+
+/// The converter put mean or scale into the graph, perhaps into its first weights.
+bool was_normalised(const ModelFacts &facts)
+{
+    return !conversion(facts, "mean_values").empty() || !conversion(facts, "scale_values").empty() ||
+           !conversion(facts, "scale").empty();
+}
+
+/// Models of Caffe take BGR, and others too when the converter reversed their channels.
+bool was_normalised_for_bgr(const ModelFacts &facts)
+{
+    return was_normalised(facts) &&
+           (conversion(facts, "framework") == "caffe" || conversion(facts, "reverse_input_channels") == "True");
+}
+
 /// How pictures customarily reach a classifier; the first row that applies counts.
 struct Customs {
     std::string_view sentence;
@@ -133,6 +161,30 @@ const Customs all_customs[] = {
      {}},
     {"the input is 8-bit: RGB 0..255 assumed",
      [](const ModelFacts &f) { return image_port(f)->type == Type::u8; },
+     ColourOrder::rgb,
+     as_is,
+     {224, 224},
+     {}},
+    {"open or closed eye of the Open Model Zoo, normalised in the graph: BGR 0..255",
+     [](const ModelFacts &f) { return is_eye_classifier(f) && (was_normalised(f) || computes_before_convolution(f)); },
+     ColourOrder::bgr,
+     as_is,
+     {32, 32},
+     {"open", "closed"}},
+    {"age and gender of the Open Model Zoo: BGR 0..255",
+     [](const ModelFacts &f) { return f.name.find("age-gender") != std::string::npos; },
+     ColourOrder::bgr,
+     as_is,
+     {62, 62},
+     {"female", "male"}},
+    {"OpenVINO's converter put the normalisation into the graph: BGR 0..255",
+     was_normalised_for_bgr,
+     ColourOrder::bgr,
+     as_is,
+     {224, 224},
+     {}},
+    {"OpenVINO's converter put the normalisation into the graph: RGB 0..255 assumed",
+     was_normalised,
      ColourOrder::rgb,
      as_is,
      {224, 224},
@@ -162,9 +214,7 @@ const Customs all_customs[] = {
      {192, 48},
      {"0", "180"}},
     {"open or closed eye of the Open Model Zoo: (BGR - 127) / 255",
-     [](const ModelFacts &f) {
-         return is_side(f, 32) && first_classes(f).shape.size() == 4 && classes_of(first_classes(f).shape) == 2;
-     },
+     is_eye_classifier,
      ColourOrder::bgr,
      {.mean = {127, 127, 127}, .deviation = {255, 255, 255}},
      {32, 32},

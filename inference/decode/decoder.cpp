@@ -47,7 +47,7 @@ std::string doubt_of(const Decoder &row, const ModelFacts &facts)
 std::string with_remarks(std::string reason, const Decoder &row, const ModelFacts &facts)
 {
     for (const std::string &remark :
-         {row.assumptions ? row.assumptions(facts) : std::string(), unknown_resize_type(facts)})
+         {row.assumptions ? row.assumptions(facts) : std::string(), unreadable_preprocessing(facts)})
         if (!remark.empty())
             reason += "; " + remark;
     return reason;

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <locale>
+#include <optional>
+#include <sstream>
 
 namespace leat {
 
@@ -41,6 +44,62 @@ std::optional<ResizeMode> resize_mode(std::string_view type)
         if (name == type)
             return mode;
     return {};
+}
+
+bool is_true(const std::string &lower_case)
+{
+    return lower_case == "true" || lower_case == "yes" || lower_case == "1";
+}
+
+/// A value of OpenVINO's Model API, in lower case; "" when it is absent or the graph does the preprocessing.
+std::string model_info(const ModelFacts &facts, const std::string &key)
+{
+    const auto value = [&](const std::string &name) {
+        const auto found = facts.metadata.find("model_info." + name);
+        std::string text = found == facts.metadata.end() ? "" : found->second;
+        std::transform(text.begin(), text.end(), text.begin(),
+                       [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+        return text;
+    };
+    return is_true(value("embedded_processing")) ? "" : value(key);
+}
+
+/// One number for all channels, or three, between blanks, commas and brackets; nothing when it is anything else.
+std::optional<std::array<float, 3>> numbers_in(std::string text)
+{
+    std::replace_if(
+        text.begin(), text.end(), [](char c) { return c == ',' || c == '[' || c == ']' || c == '(' || c == ')'; }, ' ');
+    std::istringstream words(text);
+    words.imbue(std::locale::classic());
+    std::vector<float> numbers;
+    for (float number = 0; numbers.size() < 4 && words >> number;)
+        numbers.push_back(number);
+    if (!words.eof() || (numbers.size() != 1 && numbers.size() != 3))
+        return {};
+    return std::array{numbers.front(), numbers[numbers.size() / 2], numbers.back()};
+}
+
+std::optional<std::array<float, 3>> deviation_in(const std::string &text)
+{
+    const auto numbers = numbers_in(text);
+    return numbers && std::find(numbers->begin(), numbers->end(), 0.f) == numbers->end() ? numbers : std::nullopt;
+}
+
+std::optional<std::array<float, 3>> pad_in(const std::string &text)
+{
+    const auto numbers = numbers_in(text);
+    return numbers && (*numbers)[0] == (*numbers)[1] && (*numbers)[0] == (*numbers)[2] ? numbers : std::nullopt;
+}
+
+/// The order that the file asks for: its pictures are BGR unless it reverses them.
+std::optional<ColourOrder> colour_order(const ModelFacts &facts)
+{
+    const std::string space = model_info(facts, "color_space"), reversed = model_info(facts, "reverse_input_channels");
+    if (space == "rgb" || space == "bgr")
+        return space == "rgb" ? ColourOrder::rgb : ColourOrder::bgr;
+    if (reversed.empty())
+        return {};
+    return is_true(reversed) ? ColourOrder::rgb : ColourOrder::bgr;
 }
 
 bool is_finite(const Object &o)
@@ -112,25 +171,37 @@ ImageSpec image_spec(const ModelFacts &facts, ColourOrder order, const Normalisa
     ImageSpec spec;
     spec.width = size.width ? size.width : open_size.width;
     spec.height = size.height ? size.height : open_size.height;
-    spec.order = channels_of(port) == 1 ? ColourOrder::gray : order;
+    spec.order = channels_of(port) == 1 ? ColourOrder::gray : colour_order(facts).value_or(order);
+    const auto mean = numbers_in(model_info(facts, "mean_values")).value_or(normalisation.mean),
+               deviation = deviation_in(model_info(facts, "scale_values")).value_or(normalisation.deviation);
     for (size_t c = 0; c < 3; c++) {
-        spec.mul[c] = 1 / normalisation.deviation[c];
-        spec.add[c] = -normalisation.mean[c] / normalisation.deviation[c];
+        spec.mul[c] = 1 / deviation[c];
+        spec.add[c] = -mean[c] / deviation[c];
     }
-    spec.pad = pad;
+    spec.pad = pad_in(model_info(facts, "pad_value")).value_or(std::array{pad, pad, pad})[0];
     spec.resize = resize_mode(metadata_value(facts, "resize_type")).value_or(resize);
     spec.layout = layout_of(port);
     spec.type = port.type;
     return spec;
 }
 
-std::string unknown_resize_type(const ModelFacts &facts)
+std::string unreadable_preprocessing(const ModelFacts &facts)
 {
-    const std::string type = metadata_value(facts, "resize_type");
-    if (type.empty() || resize_mode(type))
-        return {};
-    return "the file's resize_type " + in_quotes(type) +
-           " is unknown, so the family's own is used (property `resize-mode`)";
+    const std::string type = metadata_value(facts, "resize_type"), mean = model_info(facts, "mean_values"),
+                      scale = model_info(facts, "scale_values"), pad = model_info(facts, "pad_value");
+    const auto remark = [](const char *key, const std::string &value, const char *fault, const char *property) {
+        return std::string("the file's ") + key + " " + in_quotes(value) + " " + fault +
+               ", so the family's own is used (property `" + property + "`)";
+    };
+    if (!type.empty() && !resize_mode(type))
+        return remark("resize_type", type, "is unknown", "resize-mode");
+    if (!mean.empty() && !numbers_in(mean))
+        return remark("mean_values", mean, "are not one or three numbers", "mean");
+    if (!scale.empty() && !deviation_in(scale))
+        return remark("scale_values", scale, "are not one or three numbers other than 0", "scale");
+    if (!pad.empty() && !pad_in(pad))
+        return remark("pad_value", pad, "is not one grey", "resize-mode");
+    return {};
 }
 
 std::string metadata_value(const ModelFacts &facts, std::string_view key)

@@ -44,11 +44,13 @@ inline constexpr Normalisation to_plus_minus_one{.mean = {127.5f, 127.5f, 127.5f
 inline constexpr Normalisation imagenet{.mean = {123.675f, 116.28f, 103.53f}, .deviation = {58.395f, 57.12f, 57.375f}};
 
 /// A family's customs for the model's image input: its layout, type and size, or `open_size` where the model leaves the
-/// size open. Metadata "resize_type" in the file comes before `resize`. Grey for models of one channel.
+/// size open. What the file itself says comes before them: metadata "resize_type", and, of OpenVINO's Model API,
+/// `model_info`'s mean_values, scale_values, reverse_input_channels, color_space and pad_value, unless it says that the
+/// graph does all that (embedded_processing). Grey for models of one channel.
 ImageSpec image_spec(const ModelFacts &, ColourOrder, const Normalisation &, ResizeMode resize, float pad,
                      PictureSize open_size);
-/// "" or a remark that the file asks for a resize type that no ResizeMode stands for.
-std::string unknown_resize_type(const ModelFacts &);
+/// "" or a remark that the file asks for preprocessing that cannot be read.
+std::string unreadable_preprocessing(const ModelFacts &);
 /// A metadata value by its key, also where the key stands behind a section name ("model_info resize_type"). "" when
 /// absent.
 std::string metadata_value(const ModelFacts &, std::string_view key);

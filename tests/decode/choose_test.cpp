@@ -226,4 +226,52 @@ TEST(LabelsIn, ReadsWhatExportersWrite)
     EXPECT_EQ(labels_in({}), Labels());
 }
 
+ImageSpec spec_with(std::map<std::string, std::string> metadata)
+{
+    ModelFacts facts = facts_from(picture, {output("o", {1, 14, 84})}, yolo_without_exp);
+    facts.metadata = std::move(metadata);
+    return row("yolov8").preprocessing(facts);
+}
+
+/// rt_info of an IR that OpenVINO's Model API or Ultralytics wrote.
+TEST(ModelInfo, ComesBeforeTheFamilysCustoms)
+{
+    const ImageSpec own = spec_with({});
+    EXPECT_EQ(own.order, ColourOrder::rgb);
+    EXPECT_FLOAT_EQ(own.mul[0], 1 / 255.f);
+    const ImageSpec spec = spec_with({{"model_info.mean_values", "[123.675, 116.28, 103.53]"},
+                                      {"model_info.scale_values", "50"},
+                                      {"model_info.reverse_input_channels", "False"},
+                                      {"model_info.pad_value", "7"},
+                                      {"model_info.resize_type", "standard"}});
+    EXPECT_EQ(spec.order, ColourOrder::bgr);
+    EXPECT_EQ(spec.resize, ResizeMode::stretch);
+    EXPECT_FLOAT_EQ(spec.pad, 7);
+    EXPECT_FLOAT_EQ(spec.mul[1], 1 / 50.f);
+    EXPECT_FLOAT_EQ(spec.add[2], -103.53f / 50);
+    EXPECT_EQ(spec_with({{"model_info.reverse_input_channels", "YES"}}).order, ColourOrder::rgb);
+    EXPECT_EQ(spec_with({{"model_info.color_space", "BGR"}}).order, ColourOrder::bgr);
+}
+
+TEST(ModelInfo, IsLeftAloneWhereTheGraphDoesItItself)
+{
+    const ImageSpec spec = spec_with({{"model_info.mean_values", "1 2 3"}, {"model_info.embedded_processing", "True"}});
+    EXPECT_FLOAT_EQ(spec.add[0], 0);
+    EXPECT_FLOAT_EQ(spec_with({{"conversion_parameters.mean_values", "1 2 3"}}).add[0], 0);
+}
+
+TEST(ModelInfo, ThatCannotBeReadIsRemarked)
+{
+    for (const auto &[key, value] : {std::pair("mean_values", "1 2"),
+                                     {"mean_values", "a"},
+                                     {"scale_values", "1 0 1"},
+                                     {"pad_value", "1 2 3"},
+                                     {"resize_type", "crop"}}) {
+        ModelFacts facts = facts_from(picture, {output("o", {1, 14, 84})}, yolo_without_exp);
+        facts.metadata = {{std::string("model_info.") + key, value}};
+        expect_contains(choose_decoder(facts, Task::detect).reason, {key, value, "the family's own is used"});
+        EXPECT_FLOAT_EQ(row("yolov8").preprocessing(facts).mul[0], 1 / 255.f) << key;
+    }
+}
+
 } // namespace

@@ -30,6 +30,17 @@ struct Golden {
         for (const json &output : meta["outputs"])
             outputs.push_back(read_npy(folder / output["file"].get<std::string>()));
     }
+
+    /// In the order of the model, which need not be the stored one.
+    std::vector<Tensor> outputs_of(const ModelFacts &facts) const
+    {
+        std::vector<Tensor> ordered(facts.outputs.size());
+        for (size_t i = 0; i < ordered.size(); i++)
+            for (size_t j = 0; j < outputs.size(); j++)
+                if (meta["outputs"][j]["name"] == facts.outputs[i].name)
+                    ordered[i] = outputs[j];
+        return ordered;
+    }
 };
 
 /// The spec that the stored preprocessing amounts to; size and layout included.
@@ -195,16 +206,26 @@ INSTANTIATE_TEST_SUITE_P(
                     Detector{"yunet_n_dynamic", "yunet", 1200, 800, ""}),
     [](const auto &suite) { return test_name(suite.param.model); });
 
-/// DetectionOutput heads of OpenVINO models, by their stored outputs alone.
+/// The file of a model of the shared OpenVINO models, "NAME/PRECISION".
+fs::path ir_file(const std::string &model)
+{
+    return shared_data() / "data" / "models" / "openvino" / model / (model.substr(0, model.find('/')) + ".xml");
+}
+
+fs::path expected_of(fs::path model)
+{
+    return model.replace_extension(".expected");
+}
+
+/// DetectionOutput heads of OpenVINO models.
 struct SsdModel {
-    std::string folder, name;
-    int64_t input_width, input_height;
-    float width, height, threshold;
+    std::string model;
+    float width, height, threshold; ///< size of the picture
 };
 
 void PrintTo(const SsdModel &model, std::ostream *out)
 {
-    *out << model.folder;
+    *out << model.model;
 }
 
 class DetectionOutputs : public testing::TestWithParam<SsdModel> {};
@@ -213,12 +234,8 @@ TEST_P(DetectionOutputs, FindTheStoredObjects)
 {
     SKIP_WITHOUT_SHARED_DATA();
     const SsdModel &c = GetParam();
-    const Golden golden(shared_data() / "data" / "models" / "openvino" / c.name / c.folder / (c.name + ".expected"));
-    const ModelFacts facts{
-        .name = c.name,
-        .inputs = {{"data", Type::f32, {1, 3, c.input_height, c.input_width}, true}},
-        .outputs = {{golden.meta["outputs"][0]["name"], Type::f32, golden.outputs[0].shape(), false}},
-    };
+    const Golden golden(expected_of(ir_file(c.model)));
+    const ModelFacts facts = facts_of(*read_shared(ir_file(c.model).string()));
     const Choice choice = choose_decoder(facts, Task::detect);
     EXPECT_EQ(choice.decoder->name, "detection-output");
     const ImageSpec spec = choice.decoder->preprocessing(facts);
@@ -230,23 +247,25 @@ TEST_P(DetectionOutputs, FindTheStoredObjects)
     expect_objects(std::move(objects), golden.meta["decoded"], choice.decoder->labels(facts));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    OpenVino, DetectionOutputs,
-    testing::Values(SsdModel{"FP16", "face-detection-adas-0001", 672, 384, 1024, 715, -1},
-                    SsdModel{"FP32", "face-detection-retail-0004", 300, 300, 1024, 679, -1},
-                    SsdModel{"FP16-INT8", "face-detection-retail-0004", 300, 300, 1024, 679, -1},
-                    SsdModel{"FP16", "person-detection-retail-0013", 544, 320, 640, 480, -1},
-                    SsdModel{"FP16", "person-vehicle-bike-detection-crossroad-0078", 1024, 1024, 960, 638, -1},
-                    SsdModel{"FP16-INT8", "vehicle-license-plate-detection-barrier-0106", 300, 300, 640, 480, 0.4f}),
-    [](const auto &suite) { return test_name(suite.param.name + suite.param.folder); });
+INSTANTIATE_TEST_SUITE_P(OpenVino, DetectionOutputs,
+                         testing::Values(SsdModel{"face-detection-adas-0001/FP16", 1024, 715, -1},
+                                         SsdModel{"face-detection-retail-0004/FP32", 1024, 679, -1},
+                                         SsdModel{"face-detection-retail-0004/FP16-irv10", 1024, 679, -1},
+                                         SsdModel{"face-detection-retail-0004/FP16-INT8", 1024, 679, -1},
+                                         SsdModel{"face-detection-retail-0004/FP16-INT8-irv10", 1024, 679, -1},
+                                         SsdModel{"person-detection-retail-0013/FP16", 640, 480, -1},
+                                         SsdModel{"person-vehicle-bike-detection-crossroad-0078/FP16", 960, 638, -1},
+                                         SsdModel{"vehicle-license-plate-detection-barrier-0106/FP16-INT8", 640, 480,
+                                                  0.4f}),
+                         [](const auto &suite) { return test_name(suite.param.model); });
 
 class Classifiers : public testing::TestWithParam<std::string> {};
 
-TEST_P(Classifiers, GiveTheStoredClasses)
+/// The preprocessing, the best class and the scores that are stored with the model.
+void expect_stored_classes(const fs::path &model)
 {
-    SKIP_WITHOUT_SHARED_DATA();
-    const Golden golden(onnx_folder() / (GetParam() + ".expected"));
-    const ModelFacts facts = facts_of(*read_shared((onnx_folder() / (GetParam() + ".onnx")).string()));
+    const Golden golden(expected_of(model));
+    const ModelFacts facts = facts_of(*read_shared(model.string()));
     const Choice choice = choose_decoder(facts, Task::classify);
     EXPECT_EQ(choice.decoder->name, "classifier");
     ImageSpec spec = choice.decoder->preprocessing(facts);
@@ -268,9 +287,80 @@ TEST_P(Classifiers, GiveTheStoredClasses)
     }
 }
 
+TEST_P(Classifiers, GiveTheStoredClasses)
+{
+    SKIP_WITHOUT_SHARED_DATA();
+    expect_stored_classes(onnx_folder() / (GetParam() + ".onnx"));
+}
+
 INSTANTIATE_TEST_SUITE_P(Onnx, Classifiers,
                          testing::Values("SqueezeNet_fp16", "ch_ppocr_mobile_v2.0_cls_infer", "cifar10_classifier",
                                          "mnist", "mobilenet_v2_quant", "mobilenetv2-12-qdq", "open-closed-eye"),
                          [](const auto &suite) { return test_name(suite.param); });
+
+class IrClassifiers : public testing::TestWithParam<std::string> {};
+
+TEST_P(IrClassifiers, GiveTheStoredClasses)
+{
+    SKIP_WITHOUT_SHARED_DATA();
+    expect_stored_classes(ir_file(GetParam()));
+}
+
+INSTANTIATE_TEST_SUITE_P(OpenVino, IrClassifiers,
+                         testing::Values("SampLeNet/FP32", "open-closed-eye-0001/FP16", "open-closed-eye-0001/FP32"),
+                         [](const auto &suite) { return test_name(suite.param); });
+
+/// Heads whose stored results are a map of scores by label, "OUTPUT" or the whole.
+struct Heads {
+    std::string model;
+    std::map<std::string, std::vector<std::string>> labels; ///< of each output
+};
+
+void PrintTo(const Heads &heads, std::ostream *out)
+{
+    *out << heads.model;
+}
+
+class SeveralHeads : public testing::TestWithParam<Heads> {};
+
+TEST_P(SeveralHeads, GiveTheStoredScores)
+{
+    SKIP_WITHOUT_SHARED_DATA();
+    const Golden golden(expected_of(ir_file(GetParam().model)));
+    const ModelFacts facts = facts_of(*read_shared(ir_file(GetParam().model).string()));
+    const Choice choice = choose_decoder(facts, Task::classify);
+    const ImageSpec spec = choice.decoder->preprocessing(facts);
+    expect_same_preprocessing(spec, golden.meta["preprocess"]);
+    const auto classes = choice.decoder->decode(facts, spec, {.max_objects = 100}, golden.outputs_of(facts)).classes;
+    size_t expected = 0;
+    for (const auto &[output, labels] : GetParam().labels) {
+        const json &decoded = golden.meta["decoded"], &scores = decoded.contains(output) ? decoded[output] : decoded;
+        expected += labels.size();
+        for (const Classification &found : classes)
+            if (found.output == output) {
+                EXPECT_NEAR(found.score, scores[labels.at(size_t(found.label_id))].get<float>(), 1e-3);
+            }
+    }
+    EXPECT_EQ(classes.size(), expected);
+}
+
+const std::map<std::string, std::vector<std::string>> vehicle = {
+    {"color", {"white", "gray", "yellow", "red", "green", "blue", "black"}}, {"type", {"car", "bus", "truck", "van"}}};
+
+INSTANTIATE_TEST_SUITE_P(OpenVino, SeveralHeads,
+                         testing::Values(Heads{"age-gender-recognition-retail-0013/FP16-INT8",
+                                               {{"prob", {"female", "male"}}}},
+                                         Heads{"vehicle-attributes-recognition-barrier-0039/FP16-INT8", vehicle},
+                                         Heads{"vehicle-attributes-recognition-barrier-0039/FP16-irv11", vehicle},
+                                         Heads{"vehicle-attributes-recognition-barrier-0039/FP32", vehicle}),
+                         [](const auto &suite) { return test_name(suite.param.model); });
+
+TEST(Landmarks, AreNotTakenForClasses)
+{
+    SKIP_WITHOUT_SHARED_DATA();
+    const ModelFacts facts = facts_of(*read_shared(ir_file("landmarks-regression-retail-0009/FP16").string()));
+    EXPECT_THROW(choose_decoder(facts, Task::classify), Error);
+    EXPECT_EQ(choose_decoder(facts, Task::classify, "classifier").decoder->name, "classifier");
+}
 
 } // namespace
