@@ -5,16 +5,24 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <functional>
 #include <numeric>
 #include <queue>
 #include <set>
+#include <tuple>
 
 namespace leat {
 namespace {
 
 constexpr int max_depth = 32; ///< of bodies in each other
 constexpr size_t max_rank = 64;
+constexpr size_t max_name = 1024; ///< bytes; each output and each node that a layer becomes has a copy
+constexpr size_t max_ports = 16384;
+constexpr size_t max_metadata_name = 256; ///< bytes; each element has those of all that it lies in
+/// Converted and unaligned constants together have at most so many times the bytes of the weights. Those that share a
+/// range share the copy, and a range doubles at most, so that only ranges that overlap come to more.
+constexpr uint64_t max_copies = 4;
 
 std::string in_quotes(const std::string &name)
 {
@@ -83,6 +91,11 @@ struct StoredLayer {
     std::vector<int64_t> in, out; ///< numbers of the ports
 };
 
+struct Edges {
+    std::map<Port, Port> sources; ///< of the ports that they lead to
+    std::set<Port> read;          ///< the ports that they come from
+};
+
 /// What layers mean while a network or a body is read.
 struct Scope {
     explicit Scope(Graph &target, int levels) : graph(target), depth(levels) {}
@@ -120,10 +133,11 @@ class OpenvinoReader {
   private:
     std::vector<StoredLayer> stored_layers(const pugi::xml_node &);
     void read_layers(const pugi::xml_node &, Scope &);
-    void read_layer(const StoredLayer &, const std::map<Port, Port> &edges, Scope &);
+    void read_layer(const StoredLayer &, const Edges &, Scope &);
     void make_outputs(const StoredLayer &, OpenvinoLayer &, Scope &);
     void add_parameter(const StoredLayer &, Scope &);
     Tensor read_constant(const StoredLayer &);
+    Tensor copy_of(const Tensor &stored);
     std::span<const std::byte> weights(uint64_t offset, uint64_t size);
     void add_control(const StoredLayer &, OpenvinoLayer &, Scope &);
     void add_if(const StoredLayer &, OpenvinoLayer &, Scope &);
@@ -136,6 +150,8 @@ class OpenvinoReader {
 
     const std::function<SharedBytes()> &open_weights_;
     std::optional<SharedBytes> weights_;
+    std::map<std::tuple<const std::byte *, size_t, Type>, Tensor> copies_; ///< by what they are copies of
+    uint64_t copied_ = 0;                                                  ///< bytes
     int64_t version_ = 0;
 };
 
@@ -148,6 +164,9 @@ std::vector<StoredLayer> OpenvinoReader::stored_layers(const pugi::xml_node &net
             node, integer_of(node, "id"), node.attribute("name").value(), node.attribute("type").value(), {}, {}};
         if (layer.name.empty())
             layer.name = layer.type + "_" + std::to_string(layer.id);
+        if (layer.name.size() > max_name)
+            throw Error("the name of layer " + std::to_string(layer.id) + " has more than " + std::to_string(max_name) +
+                        " bytes");
         if (!ids.insert(layer.id).second)
             throw Error("two layers have the id " + std::to_string(layer.id));
         in_context("layer " + in_quotes(layer.name), [&] {
@@ -155,19 +174,22 @@ std::vector<StoredLayer> OpenvinoReader::stored_layers(const pugi::xml_node &net
                 layer.in.push_back(integer_of(port, "id"));
             for (const pugi::xml_node port : node.child("output").children("port"))
                 layer.out.push_back(integer_of(port, "id"));
+            if (layer.in.size() + layer.out.size() > max_ports)
+                throw Error("it has more than " + std::to_string(max_ports) + " ports");
         });
         layers.push_back(std::move(layer));
     }
     return layers;
 }
 
-std::map<Port, Port> edges_of(const pugi::xml_node &net)
+Edges edges_of(const pugi::xml_node &net)
 {
-    std::map<Port, Port> edges; // to, from
+    Edges edges;
     for (const pugi::xml_node edge : net.child("edges").children("edge")) {
         const Port to{integer_of(edge, "to-layer"), integer_of(edge, "to-port")};
         const Port from{integer_of(edge, "from-layer"), integer_of(edge, "from-port")};
-        if (!edges.emplace(to, from).second)
+        edges.read.insert(from);
+        if (!edges.sources.emplace(to, from).second)
             throw Error("two edges lead to port " + std::to_string(to.second) + " of layer " +
                         std::to_string(to.first));
     }
@@ -175,14 +197,14 @@ std::map<Port, Port> edges_of(const pugi::xml_node &net)
 }
 
 /// Indices of the layers so that each comes after those that it reads from; the order of the file where that is free.
-std::vector<size_t> runnable_order(const std::vector<StoredLayer> &layers, const std::map<Port, Port> &edges)
+std::vector<size_t> runnable_order(const std::vector<StoredLayer> &layers, const Edges &edges)
 {
     std::map<int64_t, size_t> index;
     for (size_t i = 0; i < layers.size(); i++)
         index[layers[i].id] = i;
     std::vector<std::vector<size_t>> readers(layers.size());
     std::vector<int> waiting(layers.size(), 0);
-    for (const auto &[to, from] : edges) {
+    for (const auto &[to, from] : edges.sources) {
         if (!index.count(to.first) || !index.count(from.first))
             throw Error("an edge leads from layer " + std::to_string(from.first) + " to layer " +
                         std::to_string(to.first) + ", one of which does not exist");
@@ -210,7 +232,7 @@ std::vector<size_t> runnable_order(const std::vector<StoredLayer> &layers, const
 void OpenvinoReader::read_layers(const pugi::xml_node &net, Scope &scope)
 {
     const std::vector<StoredLayer> layers = stored_layers(net);
-    const std::map<Port, Port> edges = edges_of(net);
+    const Edges edges = edges_of(net);
     for (const StoredLayer &layer : layers)
         if (layer.type == "Result")
             scope.result_order.push_back(layer.id);
@@ -220,21 +242,18 @@ void OpenvinoReader::read_layers(const pugi::xml_node &net, Scope &scope)
 }
 
 /// Outputs after the first that nobody reads, of layers that need not make all of them.
-void leave_out_unread(const StoredLayer &stored, const std::map<Port, Port> &edges, OpenvinoLayer &layer)
+void leave_out_unread(const StoredLayer &stored, const Edges &edges, OpenvinoLayer &layer)
 {
-    constexpr std::string_view optional[] = {"MaxPool",     "TopK",        "LSTMSequence",
-                                             "GRUSequence", "RNNSequence", "AdaptiveMaxPool",
-                                             "NonMaxSuppression"};
+    constexpr std::string_view optional[] = {
+        "MaxPool", "TopK", "LSTMSequence", "GRUSequence", "RNNSequence", "AdaptiveMaxPool", "NonMaxSuppression"};
     if (std::find(std::begin(optional), std::end(optional), stored.type) == std::end(optional))
         return;
-    for (size_t i = 1; i < layer.outputs.size(); i++) {
-        const Port port{stored.id, stored.out[i]};
-        if (std::none_of(edges.begin(), edges.end(), [&](const auto &edge) { return edge.second == port; }))
+    for (size_t i = 1; i < layer.outputs.size(); i++)
+        if (!edges.read.count({stored.id, stored.out[i]}))
             layer.outputs[i] = no_value;
-    }
 }
 
-void OpenvinoReader::read_layer(const StoredLayer &stored, const std::map<Port, Port> &edges, Scope &scope)
+void OpenvinoReader::read_layer(const StoredLayer &stored, const Edges &edges, Scope &scope)
 {
     if (stored.type == "Parameter")
         return add_parameter(stored, scope);
@@ -243,8 +262,8 @@ void OpenvinoReader::read_layer(const StoredLayer &stored, const std::map<Port, 
     layer.type = stored.type;
     layer.opset = opset_of(stored.node.attribute("version").value());
     for (int64_t port : stored.in) {
-        const auto edge = edges.find({stored.id, port});
-        if (edge == edges.end())
+        const auto edge = edges.sources.find({stored.id, port});
+        if (edge == edges.sources.end())
             throw Error("no edge leads to its port " + std::to_string(port));
         const auto value = scope.values.find(edge->second);
         if (value == scope.values.end())
@@ -262,11 +281,8 @@ void OpenvinoReader::read_layer(const StoredLayer &stored, const std::map<Port, 
     leave_out_unread(stored, edges, layer);
     for (const pugi::xml_attribute attribute : stored.node.child("data").attributes())
         layer.data[attribute.name()] = attribute.value();
-    if (stored.type == "Const") {
-        const Tensor constant = read_constant(stored);
-        const Type type = computed(constant.type());
-        return layer.set_constant_output(type == constant.type() ? constant : constant.converted(type));
-    }
+    if (stored.type == "Const")
+        return layer.set_constant_output(read_constant(stored));
     if (auto type = layer.data.find("destination_type");
         type != layer.data.end() && computed(type_from_openvino(type->second)) == Type::f32)
         type->second = "f32";
@@ -358,11 +374,29 @@ Tensor OpenvinoReader::read_constant(const StoredLayer &stored)
         throw Error("it says " + std::to_string(size) + " bytes from byte " + std::to_string(offset) + " for " +
                     std::string(to_string(type)) + "[" + to_string(shape) + "]");
     const auto bytes = weights(static_cast<uint64_t>(offset), static_cast<uint64_t>(size));
-    if (reinterpret_cast<uintptr_t>(bytes.data()) % static_cast<uintptr_t>(width) == 0 && !bytes.empty())
-        return Tensor::view(type, shape, const_cast<std::byte *>(bytes.data()), weights_->owner);
-    Tensor copy(type, shape);
-    std::copy(bytes.begin(), bytes.end(), copy.raw());
-    return copy;
+    const bool aligned = reinterpret_cast<uintptr_t>(bytes.data()) % static_cast<uintptr_t>(width) == 0;
+    if (bytes.empty())
+        return Tensor(computed(type), shape);
+    const Tensor stored_elements = Tensor::view(type, shape, const_cast<std::byte *>(bytes.data()), weights_->owner);
+    return aligned && computed(type) == type ? stored_elements : copy_of(stored_elements);
+}
+
+/// In an own memory, aligned and of the type that is computed with.
+Tensor OpenvinoReader::copy_of(const Tensor &stored)
+{
+    Tensor &copy = copies_[{stored.raw(), stored.bytes(), stored.type()}];
+    if (!copy) {
+        const uint64_t bytes = static_cast<uint64_t>(stored.count()) * size_of(computed(stored.type()));
+        if (bytes > max_copies * weights_->bytes.size() - copied_)
+            throw Error("its elements overlap those of others, so that copies of all would take more than " +
+                        std::to_string(max_copies) + " times the size of the weights; convert the model again");
+        copied_ += bytes;
+        copy = Tensor(stored.type(), stored.shape());
+        std::memcpy(copy.raw(), stored.raw(), stored.bytes());
+        if (computed(stored.type()) != stored.type())
+            copy = copy.converted(computed(stored.type()));
+    }
+    return copy.reshaped(stored.shape());
 }
 
 /// The place among `ports` of the port with that number.
@@ -582,9 +616,10 @@ void OpenvinoReader::add_loop(const StoredLayer &stored, OpenvinoLayer &layer, S
         each();
 }
 
+/// What has a longer name, or lies deeper, is left out.
 void OpenvinoReader::add_metadata(const pugi::xml_node &node, const std::string &path, int depth, Graph &graph)
 {
-    if (depth > max_depth)
+    if (depth > max_depth || path.size() > max_metadata_name)
         return;
     for (const pugi::xml_node child : node.children()) {
         const std::string name = path + child.name();

@@ -268,6 +268,70 @@ TEST(BadOpenvino, Bodies)
               "layer \"l1\" (If): else_body: it does not give every output");
 }
 
+/// Names are copied to what a layer becomes, and metadata has those of all elements around it.
+TEST(BadOpenvino, Names)
+{
+    const auto named = [](const std::string &attribute) {
+        std::string text = relu;
+        return net(parameter + text.replace(text.find("name=\"l1\""), 9, attribute) + result, line);
+    };
+    EXPECT_EQ(message_of_xml(named("name=\"" + std::string(1024, 'n') + '"')), "no error");
+    EXPECT_EQ(message_of_xml(named("name=\"" + std::string(1025, 'n') + '"')),
+              "the name of layer 1 has more than 1024 bytes");
+    EXPECT_EQ(message_of_xml(net(parameter + layer(1, std::string(2000, 't'), "", 1, 1) + result, line)).substr(0, 20),
+              "layer \"l1\" (tttttttt");
+
+    const std::string folder(100, 'd'), level = folder + '.';
+    std::string metadata = "<a value=\"1\"/>";
+    for (int i = 0; i < 8; i++)
+        metadata = "<" + folder + "><a value=\"1\"/>" + metadata + "</" + folder + ">";
+    const Graph graph = read_ir(net(parameter + relu + result, line, "<rt_info>" + metadata + "</rt_info>"));
+    EXPECT_EQ(graph.metadata.count(level + level + "a"), 1u);
+    EXPECT_EQ(graph.metadata.count(level + level + level + level + "a"), 0u);
+}
+
+TEST(BadOpenvino, Ports)
+{
+    EXPECT_EQ(message_of_xml(net(parameter + layer(1, "Split", "", 1, 16384) + result, line)),
+              "layer \"l1\": it has more than 16384 ports");
+    // The second output, which nobody reads, is not made.
+    const std::string pool =
+        "kernel=\"1,1\" strides=\"1,1\" pads_begin=\"0,0\" pads_end=\"0,0\" rounding_type=\"floor\" "
+        "auto_pad=\"explicit\"";
+    std::string two = layer(1, "MaxPool", pool, 1, 2);
+    two.replace(two.find("opset1"), 6, "opset8");
+    EXPECT_EQ(read_ir(net(parameter + two + result, line)).nodes.size(), 1u);
+    const Graph read = read_ir(net(parameter + two + result, {{0, 0, 1, 0}, {1, 2, 2, 0}}));
+    ASSERT_EQ(read.nodes.size(), 2u);
+    EXPECT_EQ(read.nodes[1].op->name, "Cast");
+}
+
+/// Those of version 10 that are stored as f16 are converted: once for each range, and not without end.
+TEST(BadOpenvino, OverlappingConstants)
+{
+    const auto model = [](const std::vector<std::pair<int, int>> &ranges) {
+        std::string layers;
+        std::vector<std::array<int, 4>> edges;
+        for (int i = 0; i < static_cast<int>(ranges.size()); i++) {
+            const auto [offset, count] = ranges[static_cast<size_t>(i)];
+            layers += layer(2 * i, "Const",
+                            "element_type=\"f16\" shape=\"" + std::to_string(count) + "\" offset=\"" +
+                                std::to_string(offset) + "\" size=\"" + std::to_string(2 * count) + '"',
+                            0, 1) +
+                      layer(2 * i + 1, "Result", "", 1, 0);
+            edges.push_back({2 * i, 0, 2 * i + 1, 0});
+        }
+        return "<net name=\"n\" version=\"10\">" + content(layers, edges) + "</net>";
+    };
+    const Graph shared = read_ir(model(std::vector(9, std::pair(0, 8))));
+    for (ValueId id : shared.outputs)
+        EXPECT_EQ(shared.values[id].constant.raw(), shared.values[shared.outputs[0]].constant.raw());
+    EXPECT_EQ(
+        message_of_xml(model({{0, 8}, {0, 7}, {2, 7}})),
+        "layer \"l4\" (Const): its elements overlap those of others, so that copies of all would take more than 4 "
+        "times the size of the weights; convert the model again");
+}
+
 TEST(BadOpenvino, Files)
 {
     const TemporaryFolder folder;
