@@ -76,14 +76,25 @@ bool fold_cast_like(Graph &graph, const Node &node)
     return true;
 }
 
-/// A loop may run long, so it runs only when the model does.
-bool has_loop(const Node &node)
+/// What may run long whatever its outputs' sizes are runs only when the model does: loops, and what compares boxes or
+/// reads each pixel for many of them.
+bool may_run_long(const Node &node)
 {
-    if (node.op->name == "Loop")
+    constexpr std::string_view names[] = {"DeformablePSROIPooling",
+                                          "DetectionOutput",
+                                          "ExperimentalDetectronDetectionOutput",
+                                          "ExperimentalDetectronGenerateProposalsSingleImage",
+                                          "ExperimentalDetectronROIFeatureExtractor",
+                                          "Loop",
+                                          "PSROIPooling",
+                                          "Proposal",
+                                          "ROIPooling",
+                                          "RoiAlign"};
+    if (std::binary_search(std::begin(names), std::end(names), node.op->name))
         return true;
     for (const auto &[name, attribute] : node.attributes.all())
         if (const auto *inner = std::get_if<std::shared_ptr<const Graph>>(&attribute))
-            if (*inner && std::any_of((*inner)->nodes.begin(), (*inner)->nodes.end(), has_loop))
+            if (*inner && std::any_of((*inner)->nodes.begin(), (*inner)->nodes.end(), may_run_long))
                 return true;
     return false;
 }
@@ -104,7 +115,7 @@ bool keeps_integers(const Graph &graph, const Node &node)
 /// Takes what it adds to the graph from the budget, in bytes.
 void fold(Graph &graph, const Node &node, int64_t &budget)
 {
-    if (!node.op->reference || has_loop(node) || fold_shape(graph, node) || fold_cast_like(graph, node) ||
+    if (!node.op->reference || may_run_long(node) || fold_shape(graph, node) || fold_cast_like(graph, node) ||
         keeps_integers(graph, node))
         return;
     std::vector<Tensor> inputs, operands;

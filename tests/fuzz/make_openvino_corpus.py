@@ -123,6 +123,80 @@ def operators():
                           ([0.1] * 8, (8,), "f32"), opset=3, hidden_size="2", linear_before_reset="true")
 
 
+def detectors():
+    def net(kind, *operands, outputs=1, **data):
+        """Operands: shapes of parameters, or constants."""
+        made = Net()
+        values = [made.parameter(*o) if all(isinstance(n, int) for n in o) else made.constant(*o) for o in operands]
+        layer = made.layer(kind, values, [(1, 4)] * outputs, **data)
+        for i in range(outputs):
+            made.result((layer, len(values) + i))
+        return made.seed()
+
+    yield "prior_box_fixed", net("PriorBox", ([1, 2],), ([20, 30],), fixed_size="8,16", density="2,1", fixed_ratio="1",
+                                 step="10", offset="0.5", variance="0.1")
+    yield "prior_box_fractions", net("PriorBox", ([1, 2],), ([20, 30],), opset=8, min_size="0.2,0.4", aspect_ratio="2",
+                                     flip="1", scale_all_sizes="0", step="-1", offset="0.5", clip="1")
+    yield "prior_box_clustered", net("PriorBoxClustered", ([1, 2],), ([20, 30],), width="4,2", height="2,4", step="16",
+                                     step_w="0", step_h="0", offset="0.5", variance="0.1,0.1,0.2,0.2")
+    yield "prior_grid", net("ExperimentalDetectronPriorGridGenerator", ([1.0] * 8, (2, 4), "f32"), (1, 1, 2, 3),
+                            (1, 3, 32, 48), opset=6, flatten="true", h="0", w="0", stride_x="16", stride_y="16")
+    yield "detection_output_refined", net(
+        "DetectionOutput", (1, 8), (1, 6), ([0.5] * 10, (1, 1, 10), "f32"), (1, 4), (1, 8), num_classes="3",
+        keep_top_k="4", top_k="9", variance_encoded_in_target="1", decrease_label_id="1", input_width="20",
+        input_height="10", objectness_score="0.1", nms_threshold="0.5")
+    yield "proposal", net("Proposal", (1, 4, 2, 2), (1, 8, 2, 2), ([32.0, 32.0, 1.0], (3,), "f32"), opset=4, outputs=2,
+                          base_size="16", feat_stride="16", ratio="1", scale="1,2", pre_nms_topn="9", post_nms_topn="3",
+                          nms_thresh="0.7", min_size="4", framework="tensorflow")
+    yield "generate_proposals", net("GenerateProposals", (1, 3), (2, 2, 1, 4), (1, 4, 2, 2), (1, 1, 2, 2), opset=9,
+                                    outputs=3, min_size="1", nms_threshold="0.5", pre_nms_count="9",
+                                    post_nms_count="3", roi_num_type="i32")
+    yield "single_image", net("ExperimentalDetectronGenerateProposalsSingleImage", (3,), (4, 4), (4, 2, 2), (1, 2, 2),
+                              opset=6, outputs=2, min_size="1", nms_threshold="0.5", pre_nms_count="9",
+                              post_nms_count="3")
+    yield "detectron_output", net("ExperimentalDetectronDetectionOutput", (2, 4), (2, 8), (2, 2), (1, 3), opset=6,
+                                  outputs=3, score_threshold="0.1", nms_threshold="0.5", max_delta_log_wh="4.1",
+                                  num_classes="2", post_nms_count="2", max_detections_per_image="3",
+                                  deltas_weights="10,10,5,5")
+    yield "roi_features", net("ExperimentalDetectronROIFeatureExtractor", (2, 4), (1, 2, 4, 4), (1, 2, 2, 2), opset=6,
+                              outputs=2, output_size="2", sampling_ratio="2", pyramid_scales="4,8", aligned="true")
+    yield "top_k_rois", net("ExperimentalDetectronTopKROIs", (3, 4), (3,), opset=6, max_rois="2")
+    yield "nms", net("NonMaxSuppression", (1, 4, 4), (1, 2, 4), ([3], ()), ([0.5], (), "f32"), ([0.1], (), "f32"),
+                     ([0.5], (), "f32"), opset=9, outputs=3, box_encoding="center", sort_result_descending="true",
+                     output_type="i32")
+    yield "multiclass_nms", net("MulticlassNms", (2, 5, 4), (2, 5), ([2, 3],), opset=9, outputs=3, iou_threshold="0.5",
+                                nms_eta="0.9", keep_top_k="3", sort_result_type="classid", output_type="i64")
+    yield "matrix_nms", net("MatrixNms", (1, 4, 4), (1, 2, 4), opset=8, outputs=3, decay_function="gaussian",
+                            gaussian_sigma="2", nms_top_k="3", normalized="false")
+    yield "roi_pooling", net("ROIPooling", (1, 2, 4, 4), (3, 5), opset=2, pooled_h="2", pooled_w="2",
+                             spatial_scale="0.5", method="max")
+    yield "psroi_pooling", net("PSROIPooling", (1, 8, 4, 4), (3, 5), output_dim="2", group_size="2", mode="bilinear",
+                               spatial_bins_x="2", spatial_bins_y="2", spatial_scale="1")
+    yield "deformable_psroi_pooling", net("DeformablePSROIPooling", (1, 8, 4, 4), (3, 5), (3, 2, 2, 2), output_dim="2",
+                                          group_size="2", part_size="2", trans_std="0.1", spatial_scale="1")
+    yield "roi_align", net("ROIAlign", (1, 2, 4, 4), (3, 4), ([0, 0, 0],), opset=9, pooled_h="2", pooled_w="2",
+                           sampling_ratio="2", spatial_scale="0.5", mode="max", aligned_mode="half_pixel")
+    yield "region_yolo", net("RegionYolo", (1, 14, 2, 2), coords="4", classes="2", num="2", do_softmax="1", axis="1",
+                             end_axis="3")
+    yield "reorg_yolo", net("ReorgYolo", (1, 4, 4, 4), opset=2, stride="2")
+    yield "ctc", net("CTCGreedyDecoder", (5, 1, 3), (5, 1), ctc_merge_repeated="true")
+    yield "ctc_lengths", net("CTCGreedyDecoderSeqLen", (1, 5, 3), ([4],), opset=6, outputs=2, merge_repeated="true",
+                             classes_index_type="i64", sequence_length_type="i32")
+    yield "space_to_batch", net("SpaceToBatch", image, ([1, 1, 2, 2],), ([0, 0, 0, 0],), ([0, 0, 0, 0],), opset=2)
+    yield "batch_to_space", net("BatchToSpace", (4, 1, 2, 2), ([1, 1, 2, 2],), ([0, 0, 0, 0],), ([0, 0, 1, 0],), opset=2)
+    yield "patches", net("ExtractImagePatches", image, opset=3, sizes="2,2", strides="2,1", rates="1,2",
+                         auto_pad="same_upper")
+    yield "roll", net("Roll", image, ([1, -2],), ([2, 3],), opset=7)
+    yield "bucketize", net("Bucketize", (2, 3), ([0.5, 1.5], (2,), "f32"), opset=3, output_type="i32",
+                           with_right_bound="false")
+    yield "bags", net("EmbeddingBagOffsetsSum", (5, 2), ([0, 2, 4],), ([0, 2],), ([1], ()), opset=3)
+    yield "packed_bags", net("EmbeddingBagPackedSum", (5, 2), ([0, 2, 4, 1], (2, 2)), opset=3)
+    yield "segments", net("EmbeddingSegmentsSum", (5, 2), ([0, 2, 4],), ([0, 0, 1],), ([3], ()), opset=3)
+    yield "adaptive_pool", net("AdaptiveMaxPool", image, ([2, 5],), opset=8, outputs=2, index_element_type="i32")
+    yield "attention", net("ScaledDotProductAttention", (2, 3, 4), (2, 5, 4), (2, 5, 2), (3, 5), opset=13, causal="true")
+    yield "scatter_update", net("ScatterUpdate", (2, 3, 2), ([2, 0],), (2, 2, 2), ([1], ()), opset=3)
+
+
 def control():
     body = Net()
     part, state = body.parameter(1, 1, 4), body.parameter(1, 1, 4)
@@ -175,7 +249,7 @@ def hostile():
 def main():
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    for seeds in (operators, control, hostile):
+    for seeds in (operators, detectors, control, hostile):
         for name, data in seeds():
             (folder / name).write_bytes(data)
 
