@@ -364,8 +364,8 @@ bool is_too_late(AsyncFilterState &state, GstBuffer *buffer)
     const GstClockTime running =
         gst_segment_to_running_time(&state.time_segment, GST_FORMAT_TIME, GST_BUFFER_PTS(buffer));
     std::lock_guard lock(state.mutex);
-    const bool late = GST_CLOCK_TIME_IS_VALID(running) && GST_CLOCK_TIME_IS_VALID(state.earliest) &&
-                      running < state.earliest;
+    const bool late =
+        GST_CLOCK_TIME_IS_VALID(running) && GST_CLOCK_TIME_IS_VALID(state.earliest) && running < state.earliest;
     state.qos_late += late;
     return late;
 }

@@ -104,8 +104,9 @@ void release(LeatAsyncFilter *, AsyncQueue::Handle);
 /// What went through since the element last went to PAUSED.
 struct AsyncCounts {
     uint64_t frames_in = 0, frames_out = 0;
-    uint64_t late_skipped = 0, late_dropped = 0; ///< passed without inference, or not passed, because of the late policy
-    uint64_t qos_late = 0;                       ///< of these, because downstream said that they come too late
+    uint64_t late_skipped = 0,
+             late_dropped = 0; ///< passed without inference, or not passed, because of the late policy
+    uint64_t qos_late = 0;     ///< of these, because downstream said that they come too late
     GstClockTime latency_p50 = 0, latency_p95 = 0, latency_p99 = 0; ///< from entering to ready to leave; recent buffers
     GstClockTime reported_latency = 0;                              ///< what the LATENCY query adds
 };

@@ -79,9 +79,8 @@ double milliseconds(const Durations &ages, int percent)
 
 GstStructure *structure_of(const char *name, const FpsCounts &counts)
 {
-    GstStructure *stats =
-        gst_structure_new(name, "frames", G_TYPE_UINT64, counts.frames, "fps", G_TYPE_DOUBLE, counts.fps, "average-fps",
-                          G_TYPE_DOUBLE, average(counts), nullptr);
+    GstStructure *stats = gst_structure_new(name, "frames", G_TYPE_UINT64, counts.frames, "fps", G_TYPE_DOUBLE,
+                                            counts.fps, "average-fps", G_TYPE_DOUBLE, average(counts), nullptr);
     if (counts.age.count())
         gst_structure_set(stats, "age-p50-ms", G_TYPE_DOUBLE, milliseconds(counts.age, 50), "age-p95-ms", G_TYPE_DOUBLE,
                           milliseconds(counts.age, 95), "age-p99-ms", G_TYPE_DOUBLE, milliseconds(counts.age, 99),
@@ -219,7 +218,8 @@ static void leat_fps_class_init(LeatFpsClass *klass)
     transform_class->start = leat::start;
     transform_class->transform_ip = leat::transform_ip;
     transform_class->transform_ip_on_passthrough = TRUE;
-    static GstStaticPadTemplate sink = GST_STATIC_PAD_TEMPLATE("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS_ANY);
+    static GstStaticPadTemplate sink =
+        GST_STATIC_PAD_TEMPLATE("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS_ANY);
     static GstStaticPadTemplate src = GST_STATIC_PAD_TEMPLATE("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS_ANY);
     gst_element_class_add_static_pad_template(GST_ELEMENT_CLASS(klass), &sink);
     gst_element_class_add_static_pad_template(GST_ELEMENT_CLASS(klass), &src);

@@ -73,8 +73,8 @@ void set_json(GstBuffer *, const std::string &message);
 /// The text on the buffer; nullptr when there is none.
 const char *json_of(GstBuffer *);
 
-/// Marks a frame that a model was to look at and did not: adds the custom meta `LeatNotInferred` with the fields `model`
-/// and `reason` ("interval", "late", "qos"). Takes and gives a reference.
+/// Marks a frame that a model was to look at and did not: adds the custom meta `LeatNotInferred` with the fields
+/// `model` and `reason` ("interval", "late", "qos"). Takes and gives a reference.
 GstBuffer *mark_not_inferred(GstBuffer *, const std::string &model, const char *reason);
 
 struct NotInferred {

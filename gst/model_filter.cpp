@@ -2,6 +2,7 @@
 
 #include "gst/durations.h"
 #include "gst/errors.h"
+#include "gst/tracer.h"
 
 #include <leat/error.h>
 
@@ -177,6 +178,8 @@ struct ModelFilterState {
     // Sink pad's thread alone.
     GstVideoInfo info{};
     uint64_t frames_since_start = 0;
+
+    JobTracks tracks; // source pad's thread alone
 };
 
 namespace {
@@ -260,8 +263,8 @@ void load(LeatAsyncFilter *filter)
     const auto settings = self->settings->now();
     if (fault_of(self, *settings))
         return;
-    self->state->loading = Loading{
-        *settings, std::async(std::launch::async, [self, settings] { return load_model(self, *settings); })};
+    self->state->loading =
+        Loading{*settings, std::async(std::launch::async, [self, settings] { return load_model(self, *settings); })};
 }
 
 /// What was loaded in the background, unless the settings have changed since.
@@ -451,6 +454,9 @@ void attach(LeatModelFilter *self, GstBuffer *buffer, const FrameWork &work)
 GstBuffer *with_results(LeatModelFilter *self, GstBuffer *buffer, FrameWork &work)
 {
     count(*self->state, work);
+    if (const auto timeline = active_timeline())
+        for (const Job &job : work.jobs)
+            self->state->tracks.draw(*timeline, GST_ELEMENT(self), job);
     for (Job &job : work.jobs)
         job.images.clear(); // they keep the buffer mapped and not writable
     if (!work.error && work.jobs.empty())
@@ -524,9 +530,9 @@ GstStructure *stats(LeatModelFilter *self)
         "stats", "frames-in", G_TYPE_UINT64, passed.frames_in, "frames-out", G_TYPE_UINT64, passed.frames_out,
         "inferred", G_TYPE_UINT64, state.inferred, "skipped", G_TYPE_UINT64, state.skipped, "late-skipped",
         G_TYPE_UINT64, passed.late_skipped, "late-dropped", G_TYPE_UINT64, passed.late_dropped, "qos-late",
-        G_TYPE_UINT64, passed.qos_late, "jobs", G_TYPE_UINT64, state.jobs, "depth", G_TYPE_UINT, state.depth, "in-flight", G_TYPE_INT, state.in_flight,
-        "most-in-flight", G_TYPE_INT, state.most_in_flight,
-        "latency-p50-ms", G_TYPE_DOUBLE, milliseconds(passed.latency_p50), "latency-p95-ms", G_TYPE_DOUBLE,
+        G_TYPE_UINT64, passed.qos_late, "jobs", G_TYPE_UINT64, state.jobs, "depth", G_TYPE_UINT, state.depth,
+        "in-flight", G_TYPE_INT, state.in_flight, "most-in-flight", G_TYPE_INT, state.most_in_flight, "latency-p50-ms",
+        G_TYPE_DOUBLE, milliseconds(passed.latency_p50), "latency-p95-ms", G_TYPE_DOUBLE,
         milliseconds(passed.latency_p95), "latency-p99-ms", G_TYPE_DOUBLE, milliseconds(passed.latency_p99),
         "reported-latency-ms", G_TYPE_DOUBLE, milliseconds(passed.reported_latency), nullptr);
     set_percentiles(stats, "queue", state.queued);
@@ -602,7 +608,8 @@ using M = ModelSettings;
 std::vector<Property<M>> common_properties()
 {
     return {
-        text(&M::model, "model", "Model", "Path of the model file (.onnx, or .xml with its .bin beside it)", before_start),
+        text(&M::model, "model", "Model", "Path of the model file (.onnx, or .xml with its .bin beside it)",
+             before_start),
         text(&M::device, "device", "Device", "What runs the model: CPU, REF (slow, exact)", before_start),
         choice(&M::performance_hint, "performance-hint", "Performance hint",
                "What to optimise for; decides streams and requests unless they are set",

@@ -14,8 +14,8 @@ namespace leat {
 /// Items enter in order, become ready in any order, and leave in order.
 ///
 /// One thread enters (the sink pad's), one takes (the source pad's task), any thread holds and releases. `T` says with
-/// `bool counts() const` whether it takes one of the places that wait_for_room() watches. An entry at work, from begin()
-/// until it has left and nothing holds it any more, has one of the places that begin() watches.
+/// `bool counts() const` whether it takes one of the places that wait_for_room() watches. An entry at work, from
+/// begin() until it has left and nothing holds it any more, has one of the places that begin() watches.
 template <class T> class OrderedQueue {
   public:
     using Clock = std::chrono::steady_clock;
@@ -24,8 +24,8 @@ template <class T> class OrderedQueue {
     struct Entry {
         T item;
         Clock::time_point entered;
-        Clock::time_point ready; ///< since when nothing holds it, or when it left; valid once it has left
-        bool late = false;       ///< it left while something held it
+        Clock::time_point ready;   ///< since when nothing holds it, or when it left; valid once it has left
+        bool late = false;         ///< it left while something held it
         bool follows_lost = false; ///< one before it was taken out by wait()
 
       private:
@@ -93,7 +93,8 @@ template <class T> class OrderedQueue {
             return nullptr;
         const Handle oldest = waiting_.front();
         const auto next = entries_.erase(std::find(entries_.begin(), entries_.end(), oldest));
-        const auto follower = std::find_if(next, entries_.end(), [](const Handle &each) { return each->item.counts(); });
+        const auto follower =
+            std::find_if(next, entries_.end(), [](const Handle &each) { return each->item.counts(); });
         if (follower != entries_.end())
             (*follower)->follows_lost = true;
         leave_locked(*oldest);
@@ -203,8 +204,7 @@ template <class T> class OrderedQueue {
   private:
     bool can_take() const
     {
-        return !entries_.empty() &&
-               (entries_.front()->holds_ == 0 || Clock::now() >= entries_.front()->deadline_);
+        return !entries_.empty() && (entries_.front()->holds_ == 0 || Clock::now() >= entries_.front()->deadline_);
     }
 
     void begin_locked(Entry &entry)

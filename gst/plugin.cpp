@@ -1,4 +1,5 @@
 #include "gst/meta.h"
+#include "gst/tracer.h"
 
 #include <gst/gst.h>
 
@@ -19,9 +20,12 @@ struct ElementRow {
 };
 
 constexpr ElementRow elements[] = {
-    {"leatclassify", leat_classify_get_type}, {"leatdetect", leat_detect_get_type},
-    {"leatfps", leat_fps_get_type},           {"leatinfer", leat_infer_get_type},
-    {"leatmetaconvert", leat_meta_convert_get_type}, {"leatoverlay", leat_overlay_get_type},
+    {"leatclassify", leat_classify_get_type},
+    {"leatdetect", leat_detect_get_type},
+    {"leatfps", leat_fps_get_type},
+    {"leatinfer", leat_infer_get_type},
+    {"leatmetaconvert", leat_meta_convert_get_type},
+    {"leatoverlay", leat_overlay_get_type},
     {"leatpublish", leat_publish_get_type},
 };
 
@@ -31,7 +35,7 @@ gboolean plugin_init(GstPlugin *plugin)
     for (const ElementRow &element : elements)
         if (!gst_element_register(plugin, element.name, GST_RANK_NONE, element.type()))
             return FALSE;
-    return TRUE;
+    return leat::register_tracer(plugin);
 }
 
 } // namespace

@@ -1,14 +1,13 @@
 #include "measure.h"
 
-#include <leat/error.h>
+#include "inference/timeline.h"
 
-#include <nlohmann/json.hpp>
+#include <leat/error.h>
 
 #include <algorithm>
 #include <cmath>
 #include <condition_variable>
 #include <deque>
-#include <fstream>
 #include <mutex>
 #include <numeric>
 #include <thread>
@@ -219,47 +218,6 @@ double warm_up(Requests &requests, int count, const Image *image)
     return milliseconds_between(first.begun, first.ended);
 }
 
-using Json = nlohmann::ordered_json;
-
-/// Times of a trace count from its first event, in microseconds.
-class Trace {
-  public:
-    explicit Trace(TimePoint begin) : begin_(begin) {}
-
-    void name_track(int track, const std::string &name)
-    {
-        events_.push_back(
-            {{"ph", "M"}, {"name", "thread_name"}, {"pid", 1}, {"tid", track}, {"args", {{"name", name}}}});
-    }
-
-    void slice(int track, const char *name, TimePoint from, TimePoint to, Json arguments = Json::object())
-    {
-        events_.push_back({{"ph", "X"},
-                           {"name", name},
-                           {"pid", 1},
-                           {"tid", track},
-                           {"ts", 1000 * milliseconds_between(begin_, from)},
-                           {"dur", 1000 * milliseconds_between(from, to)},
-                           {"args", std::move(arguments)}});
-    }
-
-    std::string text() const { return Json{{"displayTimeUnit", "ms"}, {"traceEvents", events_}}.dump(); }
-
-  private:
-    const TimePoint begin_;
-    Json events_ = Json::array();
-};
-
-TimePoint beginning_of(const Measurement &measured)
-{
-    TimePoint first = TimePoint::max();
-    for (const Inference &inference : measured.inferences)
-        first = std::min(first, inference.begun);
-    for (const Decoded &decoded : measured.decoded)
-        first = std::min(first, decoded.begun);
-    return first;
-}
-
 } // namespace
 
 Measurement measure(CompiledModel &model, const Feed &feed, int requests, const Limit &limit,
@@ -328,29 +286,21 @@ double frames_per_second(const Measurement &measured, int64_t batch)
 
 void write_timeline(const std::string &path, const Measurement &measured)
 {
-    constexpr int decoder = 1, first_request = 2;
-    Trace trace(beginning_of(measured));
-    if (!measured.decoded.empty())
-        trace.name_track(decoder, "decode");
-    int requests = 0;
-    for (const Inference &inference : measured.inferences)
-        requests = std::max(requests, inference.request + 1);
-    for (int i = 0; i < requests; i++)
-        trace.name_track(first_request + i, "request " + std::to_string(i + 1));
+    Timeline timeline(path);
+    const int decoder = measured.decoded.empty() ? 0 : timeline.add_track("decode");
     for (const Decoded &decoded : measured.decoded)
-        trace.slice(decoder, "decode", decoded.begun, decoded.ended);
+        timeline.add_slice(decoder, "decode", decoded.begun, decoded.ended);
+    std::vector<int> tracks;
     for (const Inference &inference : measured.inferences) {
-        const int track = first_request + inference.request;
-        trace.slice(track, "wait", inference.begun, inference.started);
+        while (tracks.size() <= static_cast<size_t>(inference.request))
+            tracks.push_back(timeline.add_track("request " + std::to_string(tracks.size() + 1)));
+        const int track = tracks[static_cast<size_t>(inference.request)];
+        timeline.add_slice(track, "wait", inference.begun, inference.started);
         if (inference.prepared > inference.started)
-            trace.slice(track, "preprocess", inference.started, inference.prepared);
-        trace.slice(track, "inference", inference.prepared, inference.ended, {{"failed", inference.failed}});
+            timeline.add_slice(track, "preprocess", inference.started, inference.prepared);
+        timeline.add_slice(track, "inference", inference.prepared, inference.ended, inference.failed);
     }
-    std::ofstream file(path);
-    file << trace.text() << "\n";
-    file.close();
-    if (!file)
-        throw Error("the timeline \"" + path + "\" cannot be written; is its folder there and has the disk room?");
+    timeline.close();
 }
 
 } // namespace leat

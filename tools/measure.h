@@ -68,9 +68,8 @@ std::vector<double> latencies_of(const Measurement &);
 /// Inferences that did not fail, a second, times the batch.
 double frames_per_second(const Measurement &, int64_t batch);
 
-/// The trace-event format of Chrome and Perfetto ("Trace Event Format", the JSON object form): a track for the decoder
-/// and one for each request, on which waiting, preprocessing and inference are slices. Throws Error when the file
-/// cannot be written.
+/// A Timeline with a track for the decoder and one for each request, on which waiting, preprocessing and inference are
+/// slices. Throws Error when the file cannot be written.
 void write_timeline(const std::string &path, const Measurement &);
 
 } // namespace leat

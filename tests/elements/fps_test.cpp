@@ -35,7 +35,8 @@ TEST(Fps, TellsTheRateAfterEachInterval)
 
 TEST(Fps, RefusesAnIntervalOfNothing)
 {
-    EXPECT_EQ(error_when_starting("leatfps", {{"interval", "0"}}), "property interval=0: want a number from 0.1 to 3600");
+    EXPECT_EQ(error_when_starting("leatfps", {{"interval", "0"}}),
+              "property interval=0: want a number from 0.1 to 3600");
 }
 
 } // namespace

@@ -112,8 +112,8 @@ std::string mark_of(GstBuffer *buffer)
         if (meta->info != info)
             continue;
         const GstStructure *fields = gst_custom_meta_get_structure(reinterpret_cast<GstCustomMeta *>(meta));
-        marks += std::string(gst_structure_get_string(fields, "model")) + ": " +
-                 gst_structure_get_string(fields, "reason");
+        marks +=
+            std::string(gst_structure_get_string(fields, "model")) + ": " + gst_structure_get_string(fields, "reason");
     }
     return marks;
 }
@@ -121,8 +121,8 @@ std::string mark_of(GstBuffer *buffer)
 TEST(SkipInference, FramesWithoutAPlacePassMarkedAndInOrder)
 {
     const TemporaryFolder folder;
-    ElementHarness detect("leatdetect", on_fake(write_detector(folder), "latency_ms=400,depth=1",
-                                                {{"late-policy", "skip-inference"}}));
+    ElementHarness detect(
+        "leatdetect", on_fake(write_detector(folder), "latency_ms=400,depth=1", {{"late-policy", "skip-inference"}}));
     for (guint k = 0; k < 6; k++)
         ASSERT_EQ(detect.push(make_frame(k, static_cast<guint8>(50 + k))), GST_FLOW_OK);
     for (guint k = 0; k < 6; k++) {
@@ -142,9 +142,8 @@ TEST(SkipInference, FramesWithoutAPlacePassMarkedAndInOrder)
 TEST(SkipInference, NoFrameStaysLongerThanMaxLatency)
 {
     const TemporaryFolder folder;
-    ElementHarness detect("leatdetect",
-                          on_fake(write_detector(folder), "latency_ms=2000,depth=2",
-                                  {{"late-policy", "skip-inference"}, {"max-latency", "20"}}));
+    ElementHarness detect("leatdetect", on_fake(write_detector(folder), "latency_ms=2000,depth=2",
+                                                {{"late-policy", "skip-inference"}, {"max-latency", "20"}}));
     ASSERT_EQ(detect.push(make_frame(0, 100)), GST_FLOW_OK);
     const BufferPtr first = detect.pull();
     ASSERT_TRUE(first);
@@ -156,8 +155,8 @@ TEST(SkipInference, NoFrameStaysLongerThanMaxLatency)
 TEST(SkipInference, UpstreamStillWaitsForDownstream)
 {
     const TemporaryFolder folder;
-    ElementHarness detect("leatdetect", on_fake(write_detector(folder), "latency_ms=1,depth=2",
-                                                {{"late-policy", "skip-inference"}}));
+    ElementHarness detect("leatdetect",
+                          on_fake(write_detector(folder), "latency_ms=1,depth=2", {{"late-policy", "skip-inference"}}));
     GstPad *pad = gst_element_get_static_pad(detect.element(), "src");
     const gulong probe = gst_pad_add_probe(
         pad, GstPadProbeType(GST_PAD_PROBE_TYPE_BLOCK | GST_PAD_PROBE_TYPE_BUFFER),
@@ -232,15 +231,15 @@ TEST(DropOldest, EndOfStreamLetsThoseThatWaitPass)
 /// Downstream says that a frame of `milliseconds` came late by nothing: what lies before it is not worth the work.
 void send_qos(ElementHarness &element, GstClockTime milliseconds)
 {
-    gst_harness_push_upstream_event(element.harness(), gst_event_new_qos(GST_QOS_TYPE_UNDERFLOW, 1.5, 0,
-                                                                          milliseconds * GST_MSECOND));
+    gst_harness_push_upstream_event(element.harness(),
+                                    gst_event_new_qos(GST_QOS_TYPE_UNDERFLOW, 1.5, 0, milliseconds * GST_MSECOND));
 }
 
 TEST(Qos, FramesThatDownstreamFindsLateAreNotInferred)
 {
     const TemporaryFolder folder;
-    ElementHarness detect("leatdetect", on_fake(write_detector(folder), "latency_ms=1,depth=2",
-                                                {{"late-policy", "skip-inference"}}));
+    ElementHarness detect("leatdetect",
+                          on_fake(write_detector(folder), "latency_ms=1,depth=2", {{"late-policy", "skip-inference"}}));
     ASSERT_EQ(detect.push(make_frame(0, 100)), GST_FLOW_OK);
     ASSERT_TRUE(detect.pull());
     send_qos(detect, 100);
