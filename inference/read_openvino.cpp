@@ -430,14 +430,17 @@ void OpenvinoReader::add_control(const StoredLayer &stored, OpenvinoLayer &layer
 void OpenvinoReader::add_if(const StoredLayer &stored, OpenvinoLayer &layer, Scope &scope)
 {
     Attributes attributes;
-    for (const auto &[body_name, map_name, attribute] : {std::tuple("then_body", "then_port_map", "then_branch"),
-                                                         std::tuple("else_body", "else_port_map", "else_branch")})
-        in_context(body_name, [&] {
+    struct Branch {
+        const char *body, *map, *attribute;
+    };
+    for (const Branch &branch : {Branch{"then_body", "then_port_map", "then_branch"},
+                                 Branch{"else_body", "else_port_map", "else_branch"}})
+        in_context(branch.body, [&] {
             auto graph = std::make_shared<Graph>();
             Scope inside(*graph, scope.depth + 1);
             for (size_t i = 1; i < layer.inputs.size(); i++)
                 graph->inputs.push_back(graph->add_value(scope.graph.values[layer.inputs[i]]));
-            const pugi::xml_node map = stored.node.child(map_name);
+            const pugi::xml_node map = stored.node.child(branch.map);
             for (const pugi::xml_node input : map.children("input")) {
                 const size_t place = place_of(stored.in, integer_of(input, "external_port_id"));
                 if (place == 0)
@@ -446,7 +449,7 @@ void OpenvinoReader::add_if(const StoredLayer &stored, OpenvinoLayer &layer, Sco
             }
             for (ValueId &input : graph->inputs)
                 graph->values[input].constant = {};
-            read_layers(stored.node.child(body_name), inside);
+            read_layers(stored.node.child(branch.body), inside);
             graph->outputs.assign(layer.outputs.size(), no_value);
             for (const pugi::xml_node output : map.children("output"))
                 graph->outputs[place_of(stored.out, integer_of(output, "external_port_id"))] =
@@ -455,7 +458,7 @@ void OpenvinoReader::add_if(const StoredLayer &stored, OpenvinoLayer &layer, Sco
                 throw Error("it does not give every output");
             graph->tidy();
             graph->verify();
-            attributes.set(attribute, std::shared_ptr<const Graph>(std::move(graph)));
+            attributes.set(branch.attribute, std::shared_ptr<const Graph>(std::move(graph)));
         });
     layer.add("If", layer.inputs, layer.outputs, std::move(attributes));
 }
