@@ -772,7 +772,7 @@ void strided_slice(Layer &layer)
     const size_t entries = begin                 ? begin->count()
                            : end                 ? end->count()
                            : !begin_mask.empty() ? begin_mask.size()
-                                                 : static_cast<size_t>(layer.declared_shape(1).at(0));
+                                                 : layer.list_length(1);
     const std::vector<int64_t> strides = layer.has(3) ? layer.constant_integers(3) : std::vector<int64_t>(entries, 1);
     const SlicedAxes sorted = sort_entries(layer, entries);
     const auto places = [&](auto &&value_of) {
@@ -946,8 +946,7 @@ void broadcast_to(Layer &layer)
     ValueId data = layer.input(0);
     if (layer.text("mode", "numpy") == "explicit") {
         const auto mapping = layer.constant_integers(2);
-        const auto rank =
-            layer.constant(1) ? static_cast<int64_t>(layer.constant(1)->count()) : layer.declared_shape(1).at(0);
+        const auto rank = static_cast<int64_t>(layer.list_length(1));
         std::vector<int64_t> added;
         for (int64_t axis = 0; axis < rank; axis++)
             if (std::find(mapping.begin(), mapping.end(), axis) == mapping.end())
@@ -1532,6 +1531,16 @@ Shape OpenvinoLayer::declared_shape(size_t index) const
     if (!is_static(shape))
         throw Error("its input " + std::to_string(index) + " has sizes that the file leaves open");
     return shape;
+}
+
+size_t OpenvinoLayer::list_length(size_t index) const
+{
+    constexpr int64_t most = 64;
+    const Shape shape = constant(index) ? constant(index)->shape() : declared_shape(index);
+    if (shape.size() != 1 || shape[0] > most)
+        throw Error("its input " + std::to_string(index) + " has the shape " + to_string(shape) +
+                    ", want a list of at most " + std::to_string(most) + " entries");
+    return static_cast<size_t>(shape[0]);
 }
 
 Type OpenvinoLayer::declared_type(size_t index) const

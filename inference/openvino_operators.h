@@ -36,6 +36,9 @@ class OpenvinoLayer : public ImportedNode {
     std::string element_type(const std::string &attribute, const std::string &otherwise) const;
     /// What the file says of the input's shape; throws Error where a size is open.
     Shape declared_shape(size_t input) const;
+    /// Entries of an input that is a list with one for each axis; throws Error when it is no list, or one that is too
+    /// long for that.
+    size_t list_length(size_t input) const;
     /// What the file says of the input's element type; undefined when it does not.
     Type declared_type(size_t input) const;
     /// Adds a number of the type that the file says that the input has.

@@ -242,6 +242,11 @@ def hostile():
         constant = net.layer("Const", (), ((4,),), element_type="f32", **data)
         net.result((constant, 0))
         yield name, net.seed()
+    for name, shape in (("target_no_list", ()), ("target_too_long", (10**9,))):
+        net = Net()
+        values = net.parameter(1, 4), net.parameter(*shape, kind="i64"), net.constant([2, 1])
+        net.result(net.op("Broadcast", *values, mode="explicit"))
+        yield name, net.seed()
     yield "unknown", one("NoSuchLayer")
     yield "opset", one("Relu", opset=999)
 
