@@ -1,52 +1,7 @@
-#include "element_test.h"
+#include "pipeline.h"
 
 namespace leat {
 namespace {
-
-class Pipeline {
-  public:
-    explicit Pipeline(const std::string &text)
-    {
-        GError *error = nullptr;
-        pipeline_ = gst_parse_launch(text.c_str(), &error);
-        if (error)
-            throw std::runtime_error(error->message);
-        bus_ = gst_element_get_bus(pipeline_);
-    }
-    ~Pipeline()
-    {
-        set(GST_STATE_NULL);
-        gst_object_unref(bus_);
-        gst_object_unref(pipeline_);
-    }
-    Pipeline(const Pipeline &) = delete;
-    Pipeline &operator=(const Pipeline &) = delete;
-
-    GstStateChangeReturn set(GstState state) { return gst_element_set_state(pipeline_, state); }
-    /// Waits for the state to be there.
-    GstStateChangeReturn wait() { return gst_element_get_state(pipeline_, nullptr, nullptr, 60 * GST_SECOND); }
-    bool has_error()
-    {
-        GstMessage *message = gst_bus_pop_filtered(bus_, GST_MESSAGE_ERROR);
-        if (message)
-            gst_message_unref(message);
-        return message;
-    }
-    bool wait_for_eos()
-    {
-        GstMessage *message =
-            gst_bus_timed_pop_filtered(bus_, 60 * GST_SECOND, GstMessageType(GST_MESSAGE_ERROR | GST_MESSAGE_EOS));
-        const bool eos = message && GST_MESSAGE_TYPE(message) == GST_MESSAGE_EOS;
-        if (message)
-            gst_message_unref(message);
-        return eos;
-    }
-    GstElement *get() { return pipeline_; }
-
-  private:
-    GstElement *pipeline_;
-    GstBus *bus_;
-};
 
 std::string detect_on_fake(const TemporaryFolder &folder)
 {
@@ -143,15 +98,8 @@ TEST(States, EndOfStreamReachesTheSinkWithEveryFrame)
                       " device=\"FAKE(latency_ms=2,jitter_ms=3,depth=4)\" name=detect ! fakesink sync=false");
     ASSERT_NE(pipeline.set(GST_STATE_PLAYING), GST_STATE_CHANGE_FAILURE);
     ASSERT_TRUE(pipeline.wait_for_eos());
-    GstElement *detect = gst_bin_get_by_name(GST_BIN(pipeline.get()), "detect");
-    GstStructure *stats = nullptr;
-    g_object_get(detect, "stats", &stats, nullptr);
-    guint64 in = 0, out = 0;
-    gst_structure_get(stats, "frames-in", G_TYPE_UINT64, &in, "frames-out", G_TYPE_UINT64, &out, nullptr);
-    gst_structure_free(stats);
-    gst_object_unref(detect);
-    EXPECT_EQ(in, 57u);
-    EXPECT_EQ(out, 57u);
+    EXPECT_EQ(pipeline.stat("detect", "frames-in"), 57u);
+    EXPECT_EQ(pipeline.stat("detect", "frames-out"), 57u);
 }
 
 TEST(States, AChainOfElementsOnOneStream)
