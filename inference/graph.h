@@ -69,6 +69,15 @@ struct Node {
     std::vector<PostOp> post_ops;
 };
 
+/// How many axes a value may have.
+inline constexpr int max_rank = 64;
+
+/// What folding of constants may still do.
+struct FoldBudget {
+    int64_t bytes = 0; ///< that it adds
+    double steps = 0;  ///< that it takes (see work.h)
+};
+
 /// A directed acyclic graph in single-assignment form: nodes in an order in which they can run.
 ///
 /// A value type: copying shares the constants' memory. Passes edit it freely and call tidy().
@@ -80,6 +89,8 @@ struct Graph {
     /// What the model file says of itself: metadata_props, rt_info, and as "onnx.producer_name" the program that wrote
     /// it.
     std::map<std::string, std::string> metadata;
+    /// Of this graph and those inside of it, for all calls of infer_shapes(), of which the first sets it.
+    std::optional<FoldBudget> fold_budget;
 
     ValueId add_value(Value value);
     ValueId add_constant(const std::string &name, Tensor);
@@ -109,8 +120,8 @@ Graph parse(const std::string &text);
 /// before: what was folded from the old sizes would stay. Throws Error that names the input.
 void set_input_shape(Graph &, const std::string &input, const Dimensions &);
 
-/// Fills in type and shape of every value from the inputs on, and folds what is constant (see ops.h). Throws Error that
-/// names the node.
+/// Fills in type and shape of every value from the inputs on, and folds what is constant (see ops.h), in bounded time
+/// and memory: constants that take too long or grow too large are left to the device. Throws Error that names the node.
 void infer_shapes(Graph &);
 
 } // namespace leat

@@ -14,7 +14,6 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little);
 
-constexpr int max_rank = 64;
 /// Tied weights may share a part of an external file; more overlap than this is an attack on the memory.
 constexpr uint64_t max_reads_of_a_byte = 16;
 

@@ -124,9 +124,19 @@ void ShapeContext::output(size_t index, Type type, std::optional<Shape> shape)
 {
     if (index >= node_.outputs.size() || node_.outputs[index] == no_value)
         return;
+    if (shape && shape->size() > max_rank)
+        throw Error("output " + std::to_string(index) + " has " + std::to_string(shape->size()) +
+                    " dimensions; at most " + std::to_string(max_rank) + " are supported");
     Value &value = graph_.values[node_.outputs[index]];
     value.type = type;
     value.shape = std::move(shape);
+}
+
+void ShapeContext::constant_output(size_t index, Tensor constant)
+{
+    output(index, constant.type(), constant.shape());
+    if (index < node_.outputs.size() && node_.outputs[index] != no_value)
+        graph_.values[node_.outputs[index]].constant = std::move(constant);
 }
 
 Tensor &RunContext::output(size_t index, Type type, Shape shape)

@@ -19,7 +19,10 @@ class ShapeContext {
     const std::optional<Shape> &shape(size_t input) const;
     /// Nothing when the input is absent or not constant.
     const Tensor *constant(size_t input) const;
+    /// Throws Error for more than max_rank axes.
     void output(size_t index, Type, std::optional<Shape>);
+    /// An output whose elements the rule knows. A rule that calls this must do so for all outputs.
+    void constant_output(size_t index, Tensor);
 
   private:
     Graph &graph_;

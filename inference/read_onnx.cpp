@@ -68,7 +68,6 @@ std::vector<onnx::AttributeProto> read_defaults(const onnx::FunctionProto &funct
 
 Shape read_shape(const onnx::TensorShapeProto &stored)
 {
-    constexpr int max_rank = 64;
     if (stored.dim_size() > max_rank)
         throw Error("it has " + std::to_string(stored.dim_size()) + " dimensions; at most " + std::to_string(max_rank) +
                     " are supported");

@@ -16,7 +16,6 @@ namespace leat {
 namespace {
 
 constexpr int max_depth = 32; ///< of bodies in each other
-constexpr size_t max_rank = 64;
 constexpr size_t max_name = 1024; ///< bytes; each output and each node that a layer becomes has a copy
 constexpr size_t max_ports = 16384;
 constexpr size_t max_metadata_name = 256; ///< bytes; each element has those of all that it lies in

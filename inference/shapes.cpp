@@ -1,5 +1,6 @@
 #include "graph.h"
 #include "ops.h"
+#include "work.h"
 
 #include <algorithm>
 
@@ -10,14 +11,51 @@ namespace {
 /// where what the constants of the graph have grows eightfold at most besides.
 constexpr int64_t fold_limit_bytes = int64_t(64) << 20, fold_total_bytes = int64_t(256) << 20, fold_growth = 8;
 
-/// What folding may still add to the graph.
-int64_t fold_budget(const Graph &graph)
+/// And for a long time: about a second for one node, some for all of them, where each byte of the constants may be
+/// looked at a few times besides. Up to `few_steps` do not count.
+constexpr double most_steps = 1 << 28, total_steps = 1 << 30, steps_for_each_byte = 16, few_steps = 4096;
+
+FoldBudget fold_budget_of(const Graph &graph)
 {
     int64_t bytes = 0;
     for (const Value &value : graph.values)
         bytes += static_cast<int64_t>(value.constant.bytes());
-    return fold_total_bytes + fold_growth * bytes;
+    return {fold_total_bytes + fold_growth * bytes, total_steps + steps_for_each_byte * static_cast<double>(bytes)};
 }
+
+/// What this thread spends on the graph that it was called with and on those inside of it.
+class Spending {
+  public:
+    explicit Spending(Graph &graph) : outermost_(!budget_)
+    {
+        if (outermost_) {
+            if (!graph.fold_budget)
+                graph.fold_budget = fold_budget_of(graph);
+            budget_ = &*graph.fold_budget;
+            inner_ = 0;
+        } else if ((inner_ += graph.nodes.size() + graph.values.size()) > most_inner) {
+            throw Error("the types of " + std::to_string(most_inner) +
+                        " nodes and values of graphs inside graphs were asked for; nest the graphs less deeply");
+        }
+    }
+    ~Spending()
+    {
+        if (outermost_)
+            budget_ = nullptr;
+    }
+    Spending(const Spending &) = delete;
+    Spending &operator=(const Spending &) = delete;
+
+    FoldBudget &budget() { return *budget_; }
+
+  private:
+    static constexpr size_t most_inner = 1 << 19;
+    static thread_local FoldBudget *budget_; ///< of the outermost graph
+    static thread_local size_t inner_;       ///< nodes and values of graphs inside graphs that were looked at
+    const bool outermost_;
+};
+thread_local FoldBudget *Spending::budget_ = nullptr;
+thread_local size_t Spending::inner_ = 0;
 
 bool small_enough(const Graph &graph, const Node &node, int64_t budget)
 {
@@ -29,11 +67,30 @@ bool small_enough(const Graph &graph, const Node &node, int64_t budget)
         if (value.shape && is_static(*value.shape)) {
             if (count_of(*value.shape) > std::min(fold_limit_bytes, budget) / element)
                 return false;
-        } else if (budget < fold_limit_bytes || (node.op->name != "NonZero" && node.op->name != "If")) {
+        } else if (budget < fold_limit_bytes || node.op->name != "NonZero") {
             return false;
         }
     }
     return true;
+}
+
+bool may_fold(const Graph &graph, const Node &node, const FoldBudget &budget)
+{
+    const double steps = steps_of(graph, node);
+    if (steps <= few_steps)
+        return small_enough(graph, node, fold_limit_bytes);
+    return steps <= std::min(most_steps, budget.steps) && small_enough(graph, node, budget.bytes);
+}
+
+/// Takes from the budget what the folding of a node took.
+void pay(const Graph &graph, const Node &node, double steps, FoldBudget &budget)
+{
+    if (steps <= few_steps)
+        return;
+    budget.steps -= steps;
+    for (ValueId id : node.outputs)
+        if (id != no_value)
+            budget.bytes -= static_cast<int64_t>(graph.values[id].constant.bytes());
 }
 
 /// Stands for a value of which only type and shape are read.
@@ -64,41 +121,6 @@ bool fold_shape(Graph &graph, const Node &node)
     return true;
 }
 
-/// CastLike needs no elements of the second input, only a type that is known.
-bool fold_cast_like(Graph &graph, const Node &node)
-{
-    if (node.op->name != "CastLike" || !graph.is_constant(node.inputs[0]))
-        return false;
-    const Value &like = graph.values[node.inputs[1]];
-    if (like.type == Type::undefined)
-        return false;
-    fold_with(graph, node, {{graph.values[node.inputs[0]].constant, stand_in(like, {0})}});
-    return true;
-}
-
-/// What may run long whatever its outputs' sizes are runs only when the model does: loops, and what compares boxes or
-/// reads each pixel for many of them.
-bool may_run_long(const Node &node)
-{
-    constexpr std::string_view names[] = {"DeformablePSROIPooling",
-                                          "DetectionOutput",
-                                          "ExperimentalDetectronDetectionOutput",
-                                          "ExperimentalDetectronGenerateProposalsSingleImage",
-                                          "ExperimentalDetectronROIFeatureExtractor",
-                                          "Loop",
-                                          "PSROIPooling",
-                                          "Proposal",
-                                          "ROIPooling",
-                                          "RoiAlign"};
-    if (std::binary_search(std::begin(names), std::end(names), node.op->name))
-        return true;
-    for (const auto &[name, attribute] : node.attributes.all())
-        if (const auto *inner = std::get_if<std::shared_ptr<const Graph>>(&attribute))
-            if (*inner && std::any_of((*inner)->nodes.begin(), (*inner)->nodes.end(), may_run_long))
-                return true;
-    return false;
-}
-
 /// Quantised weights stay integers: whether to compute with them is for the device to say.
 bool keeps_integers(const Graph &graph, const Node &node)
 {
@@ -112,17 +134,25 @@ bool keeps_integers(const Graph &graph, const Node &node)
     return integers || name == "FakeQuantize";
 }
 
-/// Takes what it adds to the graph from the budget, in bytes.
-void fold(Graph &graph, const Node &node, int64_t &budget)
+/// The constant that the node reads there, or a stand-in where its elements do not count; nothing when neither is
+/// known.
+Tensor foldable(const Graph &graph, const Node &node, size_t input)
 {
-    if (!node.op->reference || may_run_long(node) || fold_shape(graph, node) || fold_cast_like(graph, node) ||
-        keeps_integers(graph, node))
+    const Value &value = graph.values[node.inputs[input]];
+    if (node.op->name == "CastLike" && input == 1 && value.type != Type::undefined)
+        return stand_in(value, {0});
+    return value.constant;
+}
+
+void fold(Graph &graph, const Node &node, FoldBudget &budget)
+{
+    if (!node.op->reference || fold_shape(graph, node) || keeps_integers(graph, node))
         return;
     std::vector<Tensor> inputs, operands;
-    for (ValueId id : node.inputs) {
-        if (id != no_value && !graph.is_constant(id))
+    for (size_t i = 0; i < node.inputs.size(); i++) {
+        inputs.push_back(node.inputs[i] == no_value ? Tensor() : foldable(graph, node, i));
+        if (node.inputs[i] != no_value && !inputs.back())
             return;
-        inputs.push_back(id == no_value ? Tensor() : graph.values[id].constant);
     }
     for (const PostOp &post : node.post_ops)
         if (post.input != no_value) {
@@ -130,8 +160,9 @@ void fold(Graph &graph, const Node &node, int64_t &budget)
                 return;
             operands.push_back(graph.values[post.input].constant);
         }
-    if (!small_enough(graph, node, budget))
+    if (!may_fold(graph, node, budget))
         return;
+    const double steps = steps_of(graph, node);
     std::vector<Tensor> outputs(node.outputs.size());
     RunContext context(node, inputs, outputs);
     run_reference(context, operands);
@@ -141,8 +172,8 @@ void fold(Graph &graph, const Node &node, int64_t &budget)
             value.type = outputs[i].type();
             value.shape = outputs[i].shape();
             value.constant = std::move(outputs[i]);
-            budget -= static_cast<int64_t>(value.constant.bytes());
         }
+    pay(graph, node, steps, budget);
 }
 
 bool already_constant(const Graph &graph, const Node &node)
@@ -157,7 +188,7 @@ bool already_constant(const Graph &graph, const Node &node)
 
 void infer_shapes(Graph &graph)
 {
-    int64_t budget = fold_budget(graph);
+    Spending spending(graph);
     std::vector<Node> kept;
     kept.reserve(graph.nodes.size());
     for (Node &node : graph.nodes) {
@@ -166,7 +197,7 @@ void infer_shapes(Graph &graph)
             node.op->shape(context);
             for (const PostOp &post : node.post_ops)
                 graph.values[node.outputs[0]].type = type_after(post, graph.values[node.outputs[0]].type);
-            fold(graph, node, budget);
+            fold(graph, node, spending.budget());
         });
         if (!already_constant(graph, node))
             kept.push_back(std::move(node));

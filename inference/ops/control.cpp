@@ -72,7 +72,7 @@ class Nesting {
 };
 thread_local int Nesting::depth_ = 0;
 
-/// Types and shapes of the body's outputs for such inputs.
+/// Types, shapes and, of those that do not change with the inputs, elements of the body's outputs for such inputs.
 std::vector<ValueFacts> infer_body(const Graph &graph, const std::vector<ValueFacts> &inputs)
 {
     const Nesting level;
@@ -87,7 +87,7 @@ std::vector<ValueFacts> infer_body(const Graph &graph, const std::vector<ValueFa
     infer_shapes(body);
     std::vector<ValueFacts> outputs;
     for (ValueId id : body.outputs)
-        outputs.push_back({body.values[id].type, body.values[id].shape, {}});
+        outputs.push_back({body.values[id].type, body.values[id].shape, body.values[id].constant});
     return outputs;
 }
 
@@ -128,8 +128,14 @@ void if_rule(ShapeContext &context)
     };
     if (const Tensor *condition = context.constant(0)) {
         const auto facts = branch(truth(*condition));
-        for (size_t i = 0; i < facts.size(); i++)
-            context.output(i, facts[i].type, facts[i].shape);
+        const bool constant =
+            std::all_of(facts.begin(), facts.end(), [](const ValueFacts &each) { return bool(each.constant); });
+        for (size_t i = 0; i < facts.size(); i++) {
+            if (constant)
+                context.constant_output(i, facts[i].constant);
+            else
+                context.output(i, facts[i].type, facts[i].shape);
+        }
         return;
     }
     const auto yes = branch(true), no = branch(false);
@@ -246,8 +252,32 @@ void stack_nothing(RunContext &context, const LoopParts &parts, size_t index)
     context.output(index, facts.type, shape);
 }
 
-/// A loop that would never end is an Error.
-constexpr int64_t most_iterations = 10'000'000;
+/// Counts the iterations of the loop that this thread runs and of those inside of it: one that would never end is an
+/// Error.
+class Iterations {
+  public:
+    Iterations()
+    {
+        if (depth_++ == 0)
+            count_ = 0;
+    }
+    ~Iterations() { depth_--; }
+    Iterations(const Iterations &) = delete;
+    Iterations &operator=(const Iterations &) = delete;
+
+    static void next()
+    {
+        constexpr int64_t most = 10'000'000;
+        if (++count_ > most)
+            throw Error("the loop did not end after " + std::to_string(most) + " iterations");
+    }
+
+  private:
+    static thread_local int depth_;
+    static thread_local int64_t count_;
+};
+thread_local int Iterations::depth_ = 0;
+thread_local int64_t Iterations::count_ = 0;
 
 void run_loop(RunContext &context)
 {
@@ -259,12 +289,12 @@ void run_loop(RunContext &context)
             throw Error("the trip count is not one integer");
         limit = given[0];
     }
+    const Iterations counted;
     std::vector<Tensor> state(context.inputs.begin() + 2, context.inputs.end());
     std::vector<std::vector<Tensor>> collected(parts.collected);
     bool more = !context.has(1) || truth(context.inputs[1]);
     for (int64_t iteration = 0; more && iteration < limit; iteration++) {
-        if (iteration >= most_iterations)
-            throw Error("the loop did not end after " + std::to_string(most_iterations) + " iterations");
+        Iterations::next();
         std::vector<Tensor> inputs{Tensor::of<int64_t>({}, {iteration}), Tensor::of<bool>({}, {more})};
         inputs.insert(inputs.end(), state.begin(), state.end());
         const auto results = run_body(parts.body, std::move(inputs));

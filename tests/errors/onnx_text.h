@@ -1,5 +1,6 @@
 #pragma once
 #include "inference/graph.h"
+#include "inference/ops.h"
 #include "inference/read.h"
 
 #include <google/protobuf/text_format.h>
@@ -8,6 +9,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace leat {
 
@@ -43,6 +45,33 @@ inline std::string onnx_input(const std::string &name, const std::vector<int> &s
 inline std::string onnx_output(const std::string &name)
 {
     return "output { name: \"" + name + "\" } ";
+}
+
+inline std::string attribute(const std::string &name, const std::string &content)
+{
+    return "attribute { name: \"" + name + "\" " + content + " } ";
+}
+
+inline std::string node(const std::string &op, const std::vector<std::string> &inputs, const std::string &output,
+                        const std::string &more = "")
+{
+    std::string text = "node { op_type: \"" + op + "\" ";
+    for (const std::string &input : inputs)
+        text += "input: \"" + input + "\" ";
+    return text + "output: \"" + output + "\" " + more + " } ";
+}
+
+inline std::string floats(const std::string &name, const std::string &dims, const std::string &values)
+{
+    return "initializer { name: \"" + name + "\" data_type: 1 " + dims + " float_data: [" + values + "] } ";
+}
+
+inline std::vector<std::string> ops_of(const Graph &graph)
+{
+    std::vector<std::string> names;
+    for (const Node &each : graph.nodes)
+        names.emplace_back(each.op->name);
+    return names;
 }
 
 inline Graph read_onnx_bytes(const std::string &bytes, const std::filesystem::path &folder = {})

@@ -15,33 +15,6 @@ namespace {
 
 const std::string x = onnx_input("x", {2, 4}), y = onnx_output("y");
 
-std::string attribute(const std::string &name, const std::string &content)
-{
-    return "attribute { name: \"" + name + "\" " + content + " } ";
-}
-
-std::string node(const std::string &op, const std::vector<std::string> &inputs, const std::string &output,
-                 const std::string &more = "")
-{
-    std::string text = "node { op_type: \"" + op + "\" ";
-    for (const std::string &input : inputs)
-        text += "input: \"" + input + "\" ";
-    return text + "output: \"" + output + "\" " + more + " } ";
-}
-
-std::string floats(const std::string &name, const std::string &dims, const std::string &values)
-{
-    return "initializer { name: \"" + name + "\" data_type: 1 " + dims + " float_data: [" + values + "] } ";
-}
-
-std::vector<std::string> ops_of(const Graph &graph)
-{
-    std::vector<std::string> names;
-    for (const Node &each : graph.nodes)
-        names.emplace_back(each.op->name);
-    return names;
-}
-
 /// The output of a model that reads only constants: shape inference computes it.
 Tensor folded(const std::string &graph_text, int opset)
 {

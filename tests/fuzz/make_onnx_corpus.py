@@ -156,6 +156,38 @@ def tensors():
     yield "symbolic", model([node("Relu", ["x"], ["y"])], [info("x", ("n", None, 3))])
 
 
+def bombs():
+    """What would take minutes or gigabytes to fold."""
+    def zeros(name, *shape):
+        return node("ConstantOfShape", [name + "_shape"], [name]), array(name + "_shape", shape, np.int64)
+
+    def folded(op, *operands, **attributes):
+        made = [zeros(f"v{i}", *shape) for i, shape in enumerate(operands)]
+        last = node(op, [f"v{i}" for i in range(len(made))], ["y"], **attributes)
+        return model([n for n, _ in made] + [last], [], initializers=[shape for _, shape in made])
+
+    yield "bomb_matmul", folded("MatMul", (2048, 4096), (4096, 2048))
+    yield "bomb_conv", folded("Conv", (1, 128, 256, 256), (64, 128, 7, 7))
+    yield "bomb_pool", folded("MaxPool", (1, 1, 2048, 2048), kernel_shape=[1024, 1024])
+    yield "bomb_lstm", folded("LSTM", (2048, 1, 512), (1, 2048, 512), (1, 2048, 512), hidden_size=512)
+    yield "bomb_einsum", folded("Einsum", (300, 300), (300, 300), equation="ab,cd->")
+    grown, names = [node("ConstantOfShape", ["n"], ["g0"])], ["g0"]
+    for i in range(200):
+        names.append(f"g{i + 1}")
+        grown += [node("Mul", [names[-2], "two"], [names[-1]])]
+    yield "bomb_memory", model(grown + [node("Sum", names, ["y"])], [], initializers=[
+        array("n", [1 << 22], np.int64), array("two", [2])])
+    result, nodes = "r0", [node("Relu", ["s0"], ["r0"])]
+    for i in range(6):
+        body = helper.make_graph(nodes + [node("Concat", [result, result], [f"w{i}"], axis=0),
+                                          node("Identity", [f"on{i}"], [f"go{i}"])], "body",
+                                 [info(f"i{i}", (), TensorProto.INT64), info(f"on{i}", (), TensorProto.BOOL), info(f"s{i}")],
+                                 [info(f"go{i}", (), TensorProto.BOOL), info(f"w{i}", (None, 4))])
+        result = f"l{i}" if i < 5 else "y"
+        nodes = [node("Loop", ["n", "", "first"], [result], body=body)]
+    yield "bomb_loops", model(nodes, [], initializers=[array("n", 1 << 40, np.int64), array("first", np.ones((1, 4)))])
+
+
 def faults():
     yield "empty_graph", ModelProto(ir_version=8).SerializeToString()
     yield "circle", model([node("Add", ["x", "b"], ["a"]), node("Relu", ["a"], ["b"]), node("Relu", ["b"], ["y"])])
@@ -185,6 +217,6 @@ def _nested(depth):
 
 
 folder = pathlib.Path(sys.argv[1])
-for family in (operators, control, functions, tensors, faults):
+for family in (operators, control, functions, tensors, bombs, faults):
     for name, content in family():
         (folder / f"{name}.onnx").write_bytes(content)

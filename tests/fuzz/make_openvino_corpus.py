@@ -247,6 +247,10 @@ def hostile():
         values = net.parameter(1, 4), net.parameter(*shape, kind="i64"), net.constant([2, 1])
         net.result(net.op("Broadcast", *values, mode="explicit"))
         yield name, net.seed()
+    net = Net()
+    factor = net.op("Broadcast", net.constant([0.0], (1,), "f32"), net.constant([2048, 2048]), shape=(2048, 2048))
+    net.result(net.op("MatMul", factor, factor, shape=(2048, 2048)))
+    yield "bomb_matmul", net.seed()
     yield "unknown", one("NoSuchLayer")
     yield "opset", one("Relu", opset=999)
 
