@@ -150,7 +150,9 @@ class FakeModel final : public CompiledModel {
 
     void answer(Job &job, int number) const
     {
+        job.bytes_copied = 0;
         try {
+            throw_if_cancelled(job);
             check_inputs(inputs_, job);
             if (script_.fail_every && number % script_.fail_every == 0)
                 throw Error("device FAKE: job " + std::to_string(number) + " fails as scripted");

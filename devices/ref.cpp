@@ -110,9 +110,10 @@ void run_by_reference(const Graph &graph, Job &job)
     for (size_t i = 0; i < job.outputs.size(); i++) {
         const Tensor &result = values[graph.outputs[i]];
         Tensor &wanted = job.outputs[i];
-        if (wanted && wanted.type() == result.type() && wanted.shape() == result.shape())
+        if (wanted && wanted.type() == result.type() && wanted.shape() == result.shape()) {
             std::memcpy(wanted.raw(), result.raw(), result.bytes());
-        else
+            job.bytes_copied += result.bytes();
+        } else
             wanted = graph.is_constant(graph.outputs[i]) ? result.clone() : result;
     }
 }
@@ -148,7 +149,9 @@ void JobThread::loop()
         waiting_.pop_front();
         lock.unlock();
         job.started = job.prepared = std::chrono::steady_clock::now();
+        job.bytes_copied = 0;
         try {
+            throw_if_cancelled(job);
             run_(job);
         } catch (...) {
             job.error = std::current_exception();

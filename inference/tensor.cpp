@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <new>
 
@@ -181,6 +182,78 @@ Tensor Tensor::reshaped(Shape shape) const
     Tensor t = *this;
     t.shape_ = std::move(shape);
     return t;
+}
+
+namespace {
+
+/// Sizes of the region. Throws Error when it is not within the tensor.
+Shape region_shape(const Tensor &tensor, const Shape &begin, const Shape &end)
+{
+    bool inside = begin.size() == tensor.rank() && end.size() == tensor.rank();
+    Shape sizes;
+    for (size_t axis = 0; inside && axis < begin.size(); axis++) {
+        inside = begin[axis] >= 0 && begin[axis] <= end[axis] && end[axis] <= tensor.dim(axis);
+        sizes.push_back(end[axis] - begin[axis]);
+    }
+    if (!inside)
+        throw Error("the region from " + to_string(begin) + " to before " + to_string(end) +
+                    " does not lie within a tensor of " + to_string(tensor.shape()));
+    return sizes;
+}
+
+/// Axes after this one are whole: a run of elements from it on lies side by side.
+size_t last_cut_axis(const Tensor &tensor, const Shape &sizes)
+{
+    size_t axis = sizes.size();
+    while (axis > 0 && sizes[axis - 1] == tensor.dim(axis - 1))
+        axis--;
+    return axis == 0 ? 0 : axis - 1;
+}
+
+int64_t offset_of(const Tensor &tensor, const Shape &at)
+{
+    int64_t offset = 0;
+    for (size_t axis = 0; axis < at.size(); axis++)
+        offset = offset * tensor.dim(axis) + at[axis];
+    return offset;
+}
+
+} // namespace
+
+bool Tensor::is_one_piece(const Shape &begin, const Shape &end) const
+{
+    const Shape sizes = region_shape(*this, begin, end);
+    const auto before_cut = sizes.begin() + static_cast<ptrdiff_t>(last_cut_axis(*this, sizes));
+    return std::all_of(sizes.begin(), before_cut, [](int64_t size) { return size <= 1; });
+}
+
+Tensor Tensor::region(const Shape &begin, const Shape &end) const
+{
+    if (!is_one_piece(begin, end))
+        throw Error("the region from " + to_string(begin) + " to before " + to_string(end) + " of a tensor of " +
+                    to_string(shape_) + " does not lie in one piece; copy it");
+    const auto offset = static_cast<size_t>(offset_of(*this, begin)) * size_of(type_);
+    return view(type_, region_shape(*this, begin, end), data_ + offset, owner_);
+}
+
+void copy_region(const Tensor &from, const Shape &begin, const Shape &end, std::byte *to)
+{
+    const Shape sizes = region_shape(from, begin, end);
+    if (count_of(sizes) == 0)
+        return;
+    const size_t cut = last_cut_axis(from, sizes), element = size_of(from.type());
+    const Shape tail(sizes.begin() + static_cast<ptrdiff_t>(cut), sizes.end());
+    const auto run = static_cast<size_t>(count_of(tail)) * element;
+    Shape at = begin;
+    const auto runs = static_cast<size_t>(count_of(sizes)) * element / run;
+    for (size_t i = 0; i < runs; i++, to += run) {
+        std::memcpy(to, from.raw() + static_cast<size_t>(offset_of(from, at)) * element, run);
+        for (size_t axis = cut; axis-- > 0;) {
+            if (++at[axis] < end[axis])
+                break;
+            at[axis] = begin[axis];
+        }
+    }
 }
 
 Tensor Tensor::clone() const

@@ -65,7 +65,9 @@ void Lanes::loop(Lane &lane)
         context.number = lane.number;
         lock.unlock();
         job.started = job.prepared = std::chrono::steady_clock::now();
+        job.bytes_copied = 0;
         try {
+            throw_if_cancelled(job);
             team.run([&] { with_one_thread([&] { client.run_(job, context); }); });
         } catch (...) {
             job.error = std::current_exception();

@@ -52,6 +52,7 @@ void Plan::run(Job &job, LaneContext &lane) const
         state.loose.resize(graph_->values.size());
 
     for (size_t s = 0; s < steps_.size(); s++) {
+        throw_if_cancelled(job);
         if (!profiling_) {
             run_step(steps_[s], job, state, state.kept[s], scratch);
             continue;
@@ -68,9 +69,10 @@ void Plan::run(Job &job, LaneContext &lane) const
     for (const LooseOutput &output : loose_outputs_) {
         Tensor &result = state.loose[output.value];
         Tensor &wanted = job.outputs[output.index];
-        if (wanted && wanted.type() == result.type() && wanted.shape() == result.shape())
+        if (wanted && wanted.type() == result.type() && wanted.shape() == result.shape()) {
             std::memcpy(wanted.raw(), result.raw(), result.bytes());
-        else
+            job.bytes_copied += result.bytes();
+        } else
             wanted = result;
     }
     state.loose.clear();

@@ -14,6 +14,18 @@ class Error : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+/// What cannot be done with a request while it runs.
+class Busy : public Error {
+  public:
+    using Error::Error;
+};
+
+/// How an inference ends that was cancelled, and what cannot be done with its request before it has ended.
+class Cancelled : public Error {
+  public:
+    using Error::Error;
+};
+
 /// Runs `body` and puts `context` in front of any Error that it throws: `while reading "m.onnx": node "Conv_3": …`.
 template <class Body> auto in_context(const std::string &context, Body &&body) -> decltype(body())
 {

@@ -1,7 +1,9 @@
 #pragma once
+#include <leat/error.h>
 #include <leat/image.h>
 #include <leat/tensor.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <exception>
@@ -49,6 +51,12 @@ struct Job {
     std::exception_ptr error; ///< set instead of the outputs when the inference failed
     std::function<void(Job &)> done; ///< called exactly once, on a thread of the device, never inside submit()
 
+    /// When it becomes true the device may end the job early, with the error Cancelled. Not looked at when absent;
+    /// lives until done() runs.
+    const std::atomic<bool> *cancelled = nullptr;
+    /// Set by the device: bytes that it copied because it could not read or write the job's tensors in place.
+    uint64_t bytes_copied = 0;
+
     uint64_t stream = 0; ///< camera stream: jobs of one stream run in the order submitted
     int priority = 0;    ///< higher first
     std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
@@ -64,6 +72,13 @@ inline void complete(Job &job)
     auto done = std::move(job.done);
     job.done = nullptr;
     done(job);
+}
+
+/// Devices call it before they run a job, and between its nodes. Throws Cancelled.
+inline void throw_if_cancelled(const Job &job)
+{
+    if (job.cancelled && job.cancelled->load(std::memory_order_relaxed))
+        throw Cancelled("the inference was cancelled");
 }
 
 /// An effective value that somebody (user, hint, hardware) decided, and one sentence why.

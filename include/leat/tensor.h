@@ -102,6 +102,12 @@ class Tensor {
     /// The same memory under another shape of the same count.
     Tensor reshaped(Shape) const;
     Tensor clone() const;
+    /// Whether the elements from `begin` to before `end` on each axis lie side by side. Throws Error when they lie
+    /// outside.
+    bool is_one_piece(const Shape &begin, const Shape &end) const;
+    /// The elements from `begin` to before `end` on each axis, in the same memory. Throws Error when they lie outside,
+    /// or not side by side: only the first axis that is longer than 1 may be cut. See copy_region() for others.
+    Tensor region(const Shape &begin, const Shape &end) const;
     /// Elements converted one by one, as a C++ cast does, saturating for float to integer.
     Tensor converted(Type) const;
     /// Integers of any width, as int64 (for shapes, axes, indices).
@@ -119,6 +125,10 @@ class Tensor {
 template <class F> decltype(auto) visit_type(Type type, F &&f);
 
 [[noreturn]] void throw_undefined_type();
+
+/// Copies the elements from `begin` to before `end` on each axis to memory for as many, row-major. Throws Error when
+/// they lie outside.
+void copy_region(const Tensor &from, const Shape &begin, const Shape &end, std::byte *to);
 
 template <class F> decltype(auto) visit_type(Type type, F &&f)
 {
