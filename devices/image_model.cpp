@@ -1,6 +1,8 @@
 #include "image_model.h"
 #include "core.h"
 
+#include "preprocess/geometry.h"
+
 #include <leat/error.h>
 
 #include <algorithm>
@@ -134,6 +136,25 @@ std::shared_ptr<const ImageModel> open(const std::shared_ptr<const Graph> &graph
 std::string ImageModel::label(int id) const
 {
     return id >= 0 && static_cast<size_t>(id) < labels.size() ? labels[static_cast<size_t>(id)] : std::to_string(id);
+}
+
+void set_constants(const ImageModel &model, InferRequest &request)
+{
+    size_t next = 0;
+    for (const Port &port : model.compiled->inputs())
+        if (!port.image)
+            request.set_tensor(port.name, model.constants[next++]);
+}
+
+Region box_in_frame(const Object &object, const Affine &matrix, int frame_width, int frame_height)
+{
+    const Point corners[] = {to_frame(matrix, {object.x1, object.y1}), to_frame(matrix, {object.x2, object.y1}),
+                             to_frame(matrix, {object.x1, object.y2}), to_frame(matrix, {object.x2, object.y2})};
+    const auto [left, right] = std::minmax({corners[0].x, corners[1].x, corners[2].x, corners[3].x});
+    const auto [top, bottom] = std::minmax({corners[0].y, corners[1].y, corners[2].y, corners[3].y});
+    const auto width = static_cast<float>(frame_width), height = static_cast<float>(frame_height);
+    const float x = std::clamp(left, 0.f, width), y = std::clamp(top, 0.f, height);
+    return {x, y, std::clamp(right, 0.f, width) - x, std::clamp(bottom, 0.f, height) - y};
 }
 
 std::shared_ptr<const ImageModel> open_image_model(const std::string &path, std::optional<Task> task,

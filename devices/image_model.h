@@ -3,6 +3,7 @@
 
 #include <leat/model.h>
 #include <leat/options.h>
+#include <leat/request.h>
 
 #include <array>
 #include <map>
@@ -48,5 +49,12 @@ struct ImageModel {
 /// customs. Throws Error.
 std::shared_ptr<const ImageModel> open_image_model(const std::string &path, std::optional<Task> task,
                                                    const ImageModelOptions &);
+
+/// Fills the inputs besides the picture.
+void set_constants(const ImageModel &, InferRequest &);
+
+/// The rectangle around the object's corners in a frame of that size, clipped to it; empty when nothing of it lies
+/// inside.
+Region box_in_frame(const Object &, const Affine &to_frame, int width, int height);
 
 } // namespace leat

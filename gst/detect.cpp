@@ -2,8 +2,6 @@
 
 #include "preprocess/geometry.h"
 
-#include <algorithm>
-
 // leatdetect: finds objects and adds a region of interest for each.
 
 using LeatDetect = LeatModelFilter;
@@ -13,19 +11,6 @@ G_DEFINE_TYPE(LeatDetect, leat_detect, LEAT_TYPE_MODEL_FILTER)
 namespace leat {
 namespace {
 
-/// The rectangle around the mapped corners, clipped to the frame; empty when nothing of it lies inside.
-Region box_in_frame(const Object &object, const RegionResults &results)
-{
-    const Point corners[] = {
-        to_frame(results.to_frame, {object.x1, object.y1}), to_frame(results.to_frame, {object.x2, object.y1}),
-        to_frame(results.to_frame, {object.x1, object.y2}), to_frame(results.to_frame, {object.x2, object.y2})};
-    const auto [left, right] = std::minmax({corners[0].x, corners[1].x, corners[2].x, corners[3].x});
-    const auto [top, bottom] = std::minmax({corners[0].y, corners[1].y, corners[2].y, corners[3].y});
-    const float width = static_cast<float>(results.frame_width), height = static_cast<float>(results.frame_height);
-    const float x = std::clamp(left, 0.f, width), y = std::clamp(top, 0.f, height);
-    return {x, y, std::clamp(right, 0.f, width) - x, std::clamp(bottom, 0.f, height) - y};
-}
-
 void attach_objects(GstBuffer *buffer, const RegionResults &results)
 {
     const ImageModel &model = results.model;
@@ -33,7 +18,7 @@ void attach_objects(GstBuffer *buffer, const RegionResults &results)
         model.decoder->decode(model.facts, model.spec, decode_options(results.settings), results.outputs);
     for (const Object &object : decoded.objects) {
         FoundObject found;
-        found.box = box_in_frame(object, results);
+        found.box = box_in_frame(object, results.to_frame, results.frame_width, results.frame_height);
         if (!(found.box.width > 0 && found.box.height > 0))
             continue;
         found.confidence = object.score;

@@ -1,6 +1,5 @@
 #include "frame.h"
 
-#include "preprocess/colour.h"
 #include "preprocess/geometry.h"
 
 #include <leat/error.h>

@@ -280,9 +280,10 @@ void InferRequest::set_tensors(const std::string &name, std::vector<Tensor> give
     if (given.empty() || port.shape.empty() || (port.shape[0] >= 0 && port.shape[0] != count))
         throw Error(std::to_string(count) + " tensors do not fit the port " + to_string(port) +
                     ": want one for each frame of the batch");
+    if (given[0].rank() != port.shape.size())
+        check_fit(port, given[0]);
     Port frame{port.name, port.type, given[0].shape()};
-    if (!frame.shape.empty())
-        frame.shape[0] = 1;
+    frame.shape[0] = 1;
     for (const Tensor &tensor : given)
         check_fit(frame, tensor);
     Shape shape = frame.shape;

@@ -1,4 +1,4 @@
-#include "preprocess/colour.h"
+#include <leat/image.h>
 
 #include "preprocess/sampling.h"
 

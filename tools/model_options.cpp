@@ -22,7 +22,6 @@ const std::map<std::string, ResizeMode> resize_modes{{"stretch", ResizeMode::str
                                                      {"letterbox", ResizeMode::letterbox},
                                                      {"letterbox-corner", ResizeMode::letterbox_corner}};
 const std::map<std::string, Filter> filters{{"bilinear", Filter::bilinear}, {"area", Filter::area}};
-const std::map<std::string, Task> tasks{{"detect", Task::detect}, {"classify", Task::classify}};
 
 const std::map<std::string, CoreType> core_types = {
     {"any", CoreType::any}, {"performance", CoreType::performance}, {"efficient", CoreType::efficient}};
@@ -77,16 +76,6 @@ void read_shape(const std::string &text, std::map<std::string, Dimensions> &shap
     for (std::string size; std::getline(sizes, size, ',');)
         dimensions.push_back(read_dimension(size, text));
     shapes[text.substr(0, sign)] = std::move(dimensions);
-}
-
-std::string reason_against(const ModelFacts &facts, Task task)
-{
-    try {
-        choose_decoder(facts, task);
-    } catch (const Error &error) {
-        return error.what();
-    }
-    return {};
 }
 
 } // namespace
@@ -160,18 +149,8 @@ ImageModelOptions image_options(const ModelOptions &options, const std::string &
 
 Task task_of(const ModelOptions &options, const ModelFacts &facts)
 {
-    if (!options.task.empty())
-        return tasks.at(options.task);
-    for (const Decoder *row : decoders())
-        if (row->name == options.image.decoder)
-            return row->task;
-    const std::string not_detect = reason_against(facts, Task::detect),
-                      not_classify = reason_against(facts, Task::classify);
-    if (not_detect.empty() && not_classify.empty())
-        throw Error("the outputs can be read as objects and as classes: say --task detect or --task classify");
-    if (!not_detect.empty() && !not_classify.empty())
-        throw Error(not_detect + "; and " + not_classify);
-    return not_detect.empty() ? Task::detect : Task::classify;
+    const auto asked = task_from(options.task);
+    return asked ? *asked : only_task(facts, options.image.decoder);
 }
 
 } // namespace leat

@@ -1,7 +1,5 @@
 #include "picture.h"
 
-#include "preprocess/colour.h"
-
 #include <leat/error.h>
 
 #include <gst/app/gstappsink.h>

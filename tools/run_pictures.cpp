@@ -36,18 +36,12 @@ double probability(float value)
 /// In pixels of the picture; what lies outside is cut off.
 Json object_json(const Object &object, const ImageModel &model, const Image &image)
 {
-    const auto inside = [](float value, int size) { return std::clamp(value, 0.0f, static_cast<float>(size)); };
-    const Point first = to_frame(image.to_frame, {object.x1, object.y1}),
-                last = to_frame(image.to_frame, {object.x2, object.y2});
-    const float x = inside(first.x, image.width), y = inside(first.y, image.height);
-    Json json{{"label", model.label(object.label_id)},
-              {"label_id", object.label_id},
-              {"confidence", probability(object.score)},
-              {"box",
-               {{"x", pixels(x)},
-                {"y", pixels(y)},
-                {"w", pixels(inside(last.x, image.width) - x)},
-                {"h", pixels(inside(last.y, image.height) - y)}}}};
+    const Region box = box_in_frame(object, image.to_frame, image.width, image.height);
+    Json json{
+        {"label", model.label(object.label_id)},
+        {"label_id", object.label_id},
+        {"confidence", probability(object.score)},
+        {"box", {{"x", pixels(box.x)}, {"y", pixels(box.y)}, {"w", pixels(box.width)}, {"h", pixels(box.height)}}}};
     for (const Object::Keypoint &keypoint : object.keypoints) {
         const Point point = to_frame(image.to_frame, {keypoint.x, keypoint.y});
         json["keypoints"].push_back(
@@ -72,14 +66,6 @@ Results infer(const ImageModel &model, InferRequest &request, const Image &image
     for (const Port &port : model.compiled->outputs())
         outputs.push_back(request.tensor(port.name));
     return model.decoder->decode(model.facts, model.spec, options, outputs);
-}
-
-void set_constants(const ImageModel &model, InferRequest &request)
-{
-    size_t next = 0;
-    for (const Port &port : model.compiled->inputs())
-        if (!port.image)
-            request.set_tensor(port.name, model.constants[next++]);
 }
 
 } // namespace

@@ -23,10 +23,17 @@ struct Region {
 };
 
 /// Maps a stored sample triple (Y, U, V or the R, G, B or grey as stored, 0..255) to RGB 0..255: three rows of
-/// three factors and an offset. Follows from `GstVideoColorimetry` or its like; see preprocess/colour.h.
+/// three factors and an offset. Follows from `GstVideoColorimetry` or its like; see colour_matrix().
 struct ColourMatrix {
     std::array<std::array<float, 4>, 3> rows{{{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}}};
 };
+
+enum class ColourStandard : uint8_t { bt601, bt709, bt2020 };
+enum class ColourRange : uint8_t { limited, full };
+
+/// Matrix from stored samples to RGB 0..255 for that format. For RGB formats the samples are in R, G, B order and the
+/// matrix is the identity (full) or expands 16..235 (limited); for gray8 sample 0 is luma.
+ColourMatrix colour_matrix(PixelFormat, ColourStandard, ColourRange);
 
 /// One frame as it lies in memory, and which part of it a model shall see. Not a copy: `owner` keeps it alive.
 struct Image {

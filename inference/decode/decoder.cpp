@@ -78,6 +78,16 @@ Choice choose_by_name(const ModelFacts &facts, Task task, const std::string &nam
                 ": set the property `decoder` to one of these names");
 }
 
+std::string reason_against(const ModelFacts &facts, Task task)
+{
+    try {
+        choose_decoder(facts, task);
+    } catch (const Error &error) {
+        return error.what();
+    }
+    return {};
+}
+
 } // namespace
 
 Choice choose_decoder(const ModelFacts &facts, Task task, const std::string &name)
@@ -111,6 +121,28 @@ Choice choose_decoder(const ModelFacts &facts, Task task, const std::string &nam
                     doubts + reasons);
     return {sure[0],
             with_remarks("the only one that fits the outputs " + list_of_ports(facts.outputs), *sure[0], facts)};
+}
+
+std::optional<Task> task_from(std::string_view name)
+{
+    for (Task task : {Task::detect, Task::classify})
+        if (verb(task) == name)
+            return task;
+    return std::nullopt;
+}
+
+Task only_task(const ModelFacts &facts, const std::string &decoder)
+{
+    for (const Decoder *row : decoders())
+        if (row->name == decoder)
+            return row->task;
+    const std::string not_detect = reason_against(facts, Task::detect),
+                      not_classify = reason_against(facts, Task::classify);
+    if (not_detect.empty() && not_classify.empty())
+        throw Error("the outputs can be read as objects and as classes: say which, with the task detect or classify");
+    if (!not_detect.empty() && !not_classify.empty())
+        throw Error(not_detect + "; and " + not_classify);
+    return not_detect.empty() ? Task::detect : Task::classify;
 }
 
 namespace {

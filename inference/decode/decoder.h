@@ -5,6 +5,7 @@
 #include <leat/model.h>
 
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,6 +32,8 @@ struct Classification {
 };
 
 enum class Task { detect, classify };
+/// The task "detect" or "classify"; nothing for other names.
+std::optional<Task> task_from(std::string_view name);
 
 /// What the user may override of a decoder row's customs. Negative: the row's own value.
 struct DecodeOptions {
@@ -95,6 +98,10 @@ struct Choice {
     std::string reason; ///< why, and what was assumed
 };
 Choice choose_decoder(const ModelFacts &, Task, const std::string &name = {});
+
+/// The only task that a model's outputs can serve, or that of the decoder row of that name. Throws Error that says why
+/// there is none, or that both will do.
+Task only_task(const ModelFacts &, const std::string &decoder = {});
 
 /// Index of the input that is a picture (rank 4 with 1 or 3 channels, or the only input). Throws Error.
 size_t find_image_input(const ModelFacts &);

@@ -1,4 +1,3 @@
-#include "preprocess/colour.h"
 #include "preprocess/geometry.h"
 #include "preprocess/image_to_tensor.h"
 

@@ -466,7 +466,9 @@ TEST(SetTensors, ThatDoNotFitAreRefused)
               "a tensor u8[1x2x2] does not fit the port x f32[1x2x2]");
     EXPECT_EQ(refusal("x", {frame, Tensor()}), "a tensor undefined[scalar] does not fit the port x f32[1x2x2]");
     EXPECT_EQ(refusal("x", {Tensor(Type::f32, {1, 2}), Tensor(Type::f32, {1, 2})}),
-              "a tensor f32[2x2] does not fit the port x f32[2x2x2]");
+              "a tensor f32[1x2] does not fit the port x f32[2x2x2]");
+    EXPECT_EQ(refusal("x", {Tensor(Type::f32, {}), Tensor(Type::f32, {})}),
+              "a tensor f32[scalar] does not fit the port x f32[2x2x2]");
     EXPECT_EQ(refusal("y", {frame, frame}), "the port y f32[2x2x2] is not an input that takes tensors");
     request.set_tensors("x", {frame, frame});
 }

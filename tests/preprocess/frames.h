@@ -1,5 +1,4 @@
 #pragma once
-#include "preprocess/colour.h"
 #include "preprocess/geometry.h"
 #include "preprocess/image_to_tensor.h"
 #include "preprocess/sampling.h"
