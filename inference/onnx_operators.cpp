@@ -201,6 +201,13 @@ void pad_by_attributes(ImportedNode &node)
     node.add_as("Pad");
 }
 
+void dft_by_axis(ImportedNode &node)
+{
+    node.set_input(2, node.add_integer(node.attributes.integer("axis", 1)));
+    node.attributes.erase("axis");
+    node.add_as("DFT");
+}
+
 void axes_by_attribute(ImportedNode &node)
 {
     node.make_input(1, "axes");
@@ -465,6 +472,7 @@ constexpr OnnxOperator operators[] = {
     {standard, "Cos", 7, any, same},
     {standard, "Cosh", 9, any, same},
     {standard, "CumSum", 11, any, same},
+    {standard, "DFT", 17, 19, dft_by_axis},
     {standard, "DFT", 20, any, same},
     {standard, "DeformConv", 19, any, same},
     {standard, "DepthToSpace", 1, any, same},

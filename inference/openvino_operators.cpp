@@ -987,6 +987,142 @@ void one_hot(Layer &layer)
     finish(layer, "OneHot", {layer.input(0), layer.input(1), values}, with(integer("axis", layer.integer("axis", -1))));
 }
 
+/// Ones on a diagonal, in each matrix of a batch.
+void eye(Layer &layer)
+{
+    const auto number = [&](size_t input) {
+        return layer.add("Reshape", {cast_to(layer, layer.input(input), "s64"), layer.add_integers({1})});
+    };
+    const ValueId sizes = layer.add("Concat", {number(0), number(1)}, with(integer("axis", 0)));
+    Attributes attributes = with(integer("k", constant_axis(layer, 2)));
+    attributes.set("dtype", layer.element_type("output_type", "f32"));
+    const ValueId one = layer.add("EyeLike", {layer.add("ConstantOfShape", {sizes})}, std::move(attributes));
+    if (!layer.has(3))
+        return finish(layer, "Identity", {one});
+    list_inputs(layer, {3});
+    finish(layer, "Expand", {one, layer.add("Concat", {layer.input(3), sizes}, with(integer("axis", 0)))});
+}
+
+void shift_left(Layer &layer)
+{
+    check_broadcast(layer);
+    finish(layer, "BitShift", layer.inputs, with(text("direction", "LEFT")));
+}
+
+/// The sign is kept: x >> n is the quotient by 2 to the n, rounded down.
+void shift_right(Layer &layer)
+{
+    check_broadcast(layer);
+    const ValueId divisor =
+        layer.add("BitShift", {layer.add_number_like(0, 1), layer.input(1)}, with(text("direction", "LEFT")));
+    const ValueId rest = layer.add("Mod", {layer.input(0), divisor});
+    finish(layer, "Div", {layer.add("Sub", {layer.input(0), rest}), divisor});
+}
+
+/// What a slice reads is written; inputs: data, updates, start, stop, step, axes. The slice of the elements' numbers
+/// says where.
+void slice_scatter(Layer &layer)
+{
+    list_inputs(layer, {2, 3, 4, 5});
+    const ValueId shape = layer.add("Shape", {layer.input(0)}), count = layer.add("Size", {layer.input(0)}),
+                  flat = layer.add_integers({-1});
+    const ValueId numbers = layer.add("Range", {layer.add_integer(0), count, layer.add_integer(1)});
+    const ValueId written = layer.add("Slice", {layer.add("Reshape", {numbers, shape}), layer.input(2), layer.input(3),
+                                                layer.optional_input(5), layer.input(4)});
+    const ValueId updates = layer.add("Expand", {layer.input(1), layer.add("Shape", {written})});
+    const ValueId result =
+        layer.add("ScatterElements", {layer.add("Reshape", {layer.input(0), flat}),
+                                      layer.add("Reshape", {written, flat}), layer.add("Reshape", {updates, flat})});
+    finish(layer, "Reshape", {result, shape});
+}
+
+// Fourier transforms
+
+/// An axis, and how many of its points are transformed; -1: all.
+struct Transformed {
+    int64_t axis, length;
+};
+
+/// The axes that the layer names, of `rank` ones, that of the real and imaginary parts not counted.
+std::vector<Transformed> transformed_axes(const Layer &layer, size_t rank)
+{
+    const auto axes = layer.constant_integers(1);
+    const auto lengths = layer.has(2) ? layer.constant_integers(2) : std::vector<int64_t>(axes.size(), -1);
+    if (axes.empty() || lengths.size() != axes.size())
+        throw Error("it has " + std::to_string(axes.size()) + " axes and " + std::to_string(lengths.size()) +
+                    " sizes of signals, want one or more of each");
+    std::vector<Transformed> result;
+    for (size_t i = 0; i < axes.size(); i++) {
+        const auto axis = static_cast<int64_t>(normal_axis(axes[i], rank));
+        if (std::any_of(result.begin(), result.end(), [&](const Transformed &other) { return other.axis == axis; }))
+            throw Error("it names the axis " + std::to_string(axis) + " twice");
+        result.push_back({axis, lengths[i]});
+    }
+    return result;
+}
+
+size_t rank_of_complex(const Layer &layer)
+{
+    const size_t rank = rank_of(layer, 0);
+    if (rank == 0)
+        throw Error("its input has no axis of the real and imaginary parts");
+    return rank - 1;
+}
+
+ValueId transformed(Layer &layer, ValueId signal, const Transformed &how, bool inverse, bool onesided)
+{
+    return layer.add("DFT",
+                     {signal, how.length == -1 ? no_value : layer.add_integer(how.length), layer.add_integer(how.axis)},
+                     with(integer("inverse", inverse), integer("onesided", onesided)));
+}
+
+template <bool inverse> void fourier(Layer &layer)
+{
+    ValueId signal = layer.input(0);
+    for (const Transformed &each : transformed_axes(layer, rank_of_complex(layer)))
+        signal = transformed(layer, signal, each, inverse, false);
+    finish(layer, "Identity", {signal});
+}
+
+/// Of a real signal; half of the spectrum along the last axis named.
+void real_fourier(Layer &layer)
+{
+    const auto axes = transformed_axes(layer, rank_of(layer, 0));
+    ValueId signal = layer.add("Unsqueeze", {layer.input(0), layer.add_integers({-1})});
+    for (size_t i = axes.size(); i-- > 0;)
+        signal = transformed(layer, signal, axes[i], false, i + 1 == axes.size());
+    finish(layer, "Identity", {signal});
+}
+
+void real_fourier_back(Layer &layer)
+{
+    const auto axes = transformed_axes(layer, rank_of_complex(layer));
+    ValueId signal = layer.input(0);
+    for (size_t i = 0; i < axes.size(); i++)
+        signal = transformed(layer, signal, axes[i], true, i + 1 == axes.size());
+    finish(layer, "Squeeze", {signal, layer.add_integers({-1})});
+}
+
+// What is no matter of inference
+
+void keeps_a_state(Layer &layer)
+{
+    throw Error("the type " + layer.type +
+                " keeps a state from one inference to the next; convert the model again with its states as inputs and "
+                "outputs");
+}
+
+void random_numbers(Layer &layer)
+{
+    throw Error("the type " + layer.type +
+                " makes random numbers, which inference does not want; convert the model for inference");
+}
+
+void training_only(Layer &layer)
+{
+    throw Error("the type " + layer.type + " belongs to training; convert the model for inference");
+}
+
 void reverse_sequence(Layer &layer)
 {
     const ValueId lengths = cast_to(layer, layer.input(1), "s64");
@@ -1302,15 +1438,19 @@ constexpr OpenvinoOperator operators[] = {
     {"Add", 1, any, elementwise<"Add">},
     {"Asin", 1, any, elementwise<"Asin">},
     {"Asinh", 4, any, elementwise<"Asinh">},
+    {"Assign", 3, any, keeps_a_state},
     {"Atan", 1, any, elementwise<"Atan">},
     {"Atanh", 4, any, elementwise<"Atanh">},
     {"AvgPool", 1, any, average_pool},
     {"BatchNormInference", 1, any, batch_norm},
     {"BitwiseAnd", 13, any, bitwise<"BitwiseAnd", "And">},
+    {"BitwiseLeftShift", 15, any, shift_left},
     {"BitwiseNot", 13, any, bitwise<"BitwiseNot", "Not">},
     {"BitwiseOr", 13, any, bitwise<"BitwiseOr", "Or">},
+    {"BitwiseRightShift", 15, any, shift_right},
     {"BitwiseXor", 13, any, bitwise<"BitwiseXor", "Xor">},
     {"Broadcast", 1, any, broadcast_to},
+    {"CTCLoss", 4, any, training_only},
     {"Ceiling", 1, any, elementwise<"Ceil">},
     {"Clamp", 1, any, clamp},
     {"Col2Im", 15, any, columns_to_picture},
@@ -1322,6 +1462,7 @@ constexpr OpenvinoOperator operators[] = {
     {"Cos", 1, any, elementwise<"Cos">},
     {"Cosh", 1, any, elementwise<"Cosh">},
     {"CumSum", 3, any, cum_sum},
+    {"DFT", 7, any, fourier<false>},
     {"DeformableConvolution", 1, any, deformable_convolution},
     {"DepthToSpace", 1, any, depth_to_space},
     {"Divide", 1, any, elementwise<"Div">},
@@ -1330,6 +1471,7 @@ constexpr OpenvinoOperator operators[] = {
     {"Equal", 1, any, elementwise<"Equal">},
     {"Erf", 1, any, elementwise<"Erf">},
     {"Exp", 1, any, elementwise<"Exp">},
+    {"Eye", 9, any, eye},
     {"FakeQuantize", 1, any, fake_quantize},
     {"Floor", 1, any, elementwise<"Floor">},
     {"FloorMod", 1, any, floor_mod},
@@ -1349,6 +1491,8 @@ constexpr OpenvinoOperator operators[] = {
     {"HSigmoid", 5, any, hsigmoid},
     {"HSwish", 4, any, elementwise<"HardSwish">},
     {"HardSigmoid", 1, any, hard_sigmoid},
+    {"IDFT", 7, any, fourier<true>},
+    {"IRDFT", 9, any, real_fourier_back},
     {"Identity", 15, any, elementwise<"Identity">},
     {"Interpolate", 1, 3, interpolate_1},
     {"Interpolate", 4, any, interpolate},
@@ -1376,6 +1520,7 @@ constexpr OpenvinoOperator operators[] = {
     {"Mod", 1, any, truncated_mod},
     {"Multiply", 1, any, elementwise<"Mul">},
     {"Negative", 1, any, elementwise<"Neg">},
+    {"Multinomial", 13, any, random_numbers},
     {"NonZero", 3, any, non_zero},
     {"NormalizeL2", 1, any, normalize_l2},
     {"NotEqual", 1, any, not_equal},
@@ -1383,9 +1528,12 @@ constexpr OpenvinoOperator operators[] = {
     {"PRelu", 1, any, prelu},
     {"Pad", 1, any, pad},
     {"Power", 1, any, elementwise<"Pow">},
+    {"RDFT", 9, any, real_fourier},
     {"RNNCell", 1, any, rnn_cell},
     {"RNNSequence", 5, any, rnn_sequence},
+    {"RandomUniform", 8, any, random_numbers},
     {"Range", 1, any, range},
+    {"ReadValue", 3, any, keeps_a_state},
     {"ReLU", 1, any, elementwise<"Relu">},
     {"ReduceL1", 4, any, reduce<"ReduceL1">},
     {"ReduceL2", 4, any, reduce<"ReduceL2">},
@@ -1413,6 +1561,7 @@ constexpr OpenvinoOperator operators[] = {
     {"Sin", 1, any, elementwise<"Sin">},
     {"Sinh", 1, any, elementwise<"Sinh">},
     {"Slice", 8, any, slice},
+    {"SliceScatter", 15, any, slice_scatter},
     {"SoftMax", 1, any, softmax},
     {"SoftPlus", 4, any, elementwise<"Softplus">},
     {"SoftSign", 9, any, elementwise<"Softsign">},

@@ -9,10 +9,11 @@ namespace {
 std::vector<const Op *> make_table()
 {
     std::vector<const Op *> table;
-    for (auto family : {elementwise_ops,      shape_ops,     convolution_ops, pooling_ops,  normalization_ops,
-                        matmul_ops,           reduction_ops, resize_ops,      sampling_ops, indexing_ops,
-                        quantization_ops,     recurrent_ops, control_ops,     image_ops,    prior_ops,
-                        detection_output_ops, proposal_ops,  suppression_ops, region_ops,   sequence_ops})
+    for (auto family :
+         {elementwise_ops, shape_ops,    convolution_ops, pooling_ops,          normalization_ops, matmul_ops,
+          reduction_ops,   resize_ops,   sampling_ops,    indexing_ops,         quantization_ops,  recurrent_ops,
+          control_ops,     image_ops,    prior_ops,       detection_output_ops, proposal_ops,      suppression_ops,
+          region_ops,      sequence_ops, spectrum_ops})
         for (const Op &row : family())
             table.push_back(&row);
     std::sort(table.begin(), table.end(), [](const Op *a, const Op *b) { return a->name < b->name; });

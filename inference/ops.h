@@ -114,5 +114,6 @@ std::span<const Op> proposal_ops();
 std::span<const Op> suppression_ops();
 std::span<const Op> region_ops();
 std::span<const Op> sequence_ops();
+std::span<const Op> spectrum_ops();
 
 } // namespace leat

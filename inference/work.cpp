@@ -98,6 +98,17 @@ double resampling(const Graph &graph, const Node &node)
     return read * size_of(*to);
 }
 
+/// Each point with each of the same transform, at most: that is so where their number is prime.
+double spectra(const Graph &graph, const Node &node)
+{
+    const Shape *from = known_shape(graph, node.inputs[0]), *to = known_shape(graph, node.outputs[0]);
+    double longest = 0;
+    for (const Shape *shape : {from, to})
+        for (int64_t size : shape ? *shape : Shape())
+            longest = std::max(longest, 2 * static_cast<double>(size));
+    return elements_of(graph, node.outputs) * longest;
+}
+
 /// What takes more than a few steps for each element in and out, products aside.
 struct Steps {
     std::string_view op;
@@ -106,6 +117,7 @@ struct Steps {
 
 constexpr Steps steps[] = {
     {"AveragePool", windows},
+    {"DFT", spectra},
     {"DeformablePSROIPooling", without_bound},
     {"DetectionOutput", without_bound},
     {"Einsum", all_tuples},

@@ -194,6 +194,11 @@ def detectors():
     yield "segments", net("EmbeddingSegmentsSum", (5, 2), ([0, 2, 4],), ([0, 0, 1],), ([3], ()), opset=3)
     yield "adaptive_pool", net("AdaptiveMaxPool", image, ([2, 5],), opset=8, outputs=2, index_element_type="i32")
     yield "attention", net("ScaledDotProductAttention", (2, 3, 4), (2, 5, 4), (2, 5, 2), (3, 5), opset=13, causal="true")
+    yield "fourier", net("DFT", (2, 3, 4, 2), ([1, -1],), ([-1, 5],), opset=7)
+    yield "real_fourier", net("RDFT", (2, 3, 4), ([1, 2],), opset=9)
+    yield "real_fourier_back", net("IRDFT", (2, 3, 3, 2), ([1, 2],), ([3, 5],), opset=9)
+    yield "eye", net("Eye", ([2], ()), ([3], ()), ([1], ()), ([2],), opset=9, output_type="f32")
+    yield "slice_scatter", net("SliceScatter", (3, 4), (3, 2), ([1],), ([4],), ([2],), ([1],), opset=15)
     yield "scatter_update", net("ScatterUpdate", (2, 3, 2), ([2, 0],), (2, 2, 2), ([1], ()), opset=3)
 
 
