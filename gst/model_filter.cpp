@@ -126,6 +126,8 @@ ImageModelOptions model_options(const ModelSettings &settings)
     options.compile.core_type = settings.core_type;
     options.compile.hyper_threading = wish_of(settings.hyper_threading);
     options.compile.pinning = wish_of(settings.pinning);
+    options.compile.execution_mode = settings.execution_mode;
+    options.compile.inference_precision = settings.inference_precision;
     options.decoder = settings.decoder;
     options.order = order_of(settings.input_color);
     options.mean = numbers(settings.mean);
@@ -576,6 +578,19 @@ const GEnumValue switch_values[] = {
     {int(Switch::on), "On", "on"},
     {0, nullptr, nullptr},
 };
+const GEnumValue mode_values[] = {
+    {int(ExecutionMode::performance), "Fewer bits than the model has, where the processor is faster with them",
+     "performance"},
+    {int(ExecutionMode::accuracy), "The model's own precision", "accuracy"},
+    {0, nullptr, nullptr},
+};
+const GEnumValue precision_values[] = {
+    {int(InferencePrecision::automatic), "As execution-mode and the processor have it", "auto"},
+    {int(InferencePrecision::f32), "32 bits", "f32"},
+    {int(InferencePrecision::bf16), "16 bits with the exponents of f32", "bf16"},
+    {int(InferencePrecision::f16), "16 bits, IEEE half precision", "f16"},
+    {0, nullptr, nullptr},
+};
 const GEnumValue color_values[] = {
     {int(InputColor::automatic), "As the decoder's family of models expects it", "auto"},
     {int(InputColor::rgb), "Red, green, blue", "rgb"},
@@ -630,6 +645,12 @@ std::vector<Property<M>> common_properties()
                enumeration("LeatSwitch", switch_values), M{}.hyper_threading, before_start),
         choice(&M::pinning, "pinning", "Pinning", "Whether the CPU's threads are bound to their cores",
                enumeration("LeatSwitch", switch_values), M{}.pinning, before_start),
+        choice(&M::execution_mode, "execution-mode", "Execution mode",
+               "Whether speed may cost bits; decides inference-precision unless that is set",
+               enumeration("LeatExecutionMode", mode_values), M{}.execution_mode, before_start),
+        choice(&M::inference_precision, "inference-precision", "Inference precision",
+               "Type in which layers of floats compute; one that the processor lacks is not taken, and stats say why",
+               enumeration("LeatInferencePrecision", precision_values), M{}.inference_precision, before_start),
         integer(&M::inference_interval, "inference-interval", "Inference interval",
                 "Run the model on every n-th frame, beginning with the first; the others pass as they are", 1, 1000000,
                 while_playing),

@@ -31,6 +31,8 @@ struct ModelSettings {
     int nireq = 0, num_streams = 0, num_threads = 0;
     CoreType core_type = CoreType::any;
     Switch hyper_threading = Switch::automatic, pinning = Switch::automatic;
+    ExecutionMode execution_mode = ExecutionMode::performance;
+    InferencePrecision inference_precision = InferencePrecision::automatic;
     int inference_interval = 1;
     LatePolicy late_policy = LatePolicy::block;
     int max_latency = 0; ///< milliseconds; 0: any

@@ -78,7 +78,8 @@ Tensor apply_binary(const PostOp &post, const Tensor &value, const Tensor &opera
     node.attributes = post.attributes;
     node.inputs = {0, 0};
     node.outputs = {0};
-    const std::array<Tensor, 2> inputs{value, post.attributes.has("scale") ? dequantised(post, operand) : operand};
+    const std::array<Tensor, 2> inputs{
+        value, (post.attributes.has("scale") ? dequantised(post, operand) : operand).converted(value.type())};
     Tensor result;
     RunContext context(node, inputs, {&result, 1});
     post.op->reference(context);

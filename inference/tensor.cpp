@@ -111,17 +111,6 @@ Half::operator float() const
     return std::bit_cast<float>(sign | ((exponent + 112u) << 23) | (mantissa << 13));
 }
 
-BFloat16::BFloat16(float value)
-{
-    const uint32_t u = std::bit_cast<uint32_t>(value);
-    bits = std::isnan(value) ? uint16_t(0x7fc0) : static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
-}
-
-BFloat16::operator float() const
-{
-    return std::bit_cast<float>(uint32_t(bits) << 16);
-}
-
 std::string to_string(const Shape &shape)
 {
     if (shape.empty())

@@ -225,6 +225,7 @@ class TensorRows {
         uint16_t *out = converted_[channel].get();
         switch (spec_.type) {
         case Type::f16: to_f16(floats, spec_.width, out); break;
+        case Type::bf16: to_bf16(floats, spec_.width, out); break;
         case Type::u8: to_u8(floats, spec_.width, reinterpret_cast<uint8_t *>(out)); break;
         default: return reinterpret_cast<const std::byte *>(floats);
         }

@@ -10,7 +10,7 @@ namespace leat {
 /// channels) from the frame. Bilinear or area (bilinear for a matrix that turns or shears), pixel centres at integers,
 /// edge samples repeated inside the frame; tensor pixels whose centre falls outside the region get spec.pad. Plain and
 /// obviously right: the twin that the fast one is tested against. Throws Error when the frame lacks pixels or planes,
-/// or spec.type is not f32, f16 or u8.
+/// or spec.type is not f32, f16, bf16 or u8.
 void image_to_tensor_reference(const Image &, const ImageSpec &, std::byte *out);
 
 /// The same in SIMD (Highway, run-time dispatch), for rows [first_row, last_row) of the tensor, so that callers may

@@ -68,6 +68,7 @@ void store(Type type, std::byte *out, ptrdiff_t index, float value)
     switch (type) {
     case Type::f32: reinterpret_cast<float *>(out)[index] = value; return;
     case Type::f16: reinterpret_cast<Half *>(out)[index] = Half(value); return;
+    case Type::bf16: reinterpret_cast<BFloat16 *>(out)[index] = BFloat16(value); return;
     default:
         reinterpret_cast<uint8_t *>(out)[index] = static_cast<uint8_t>(std::clamp(std::nearbyint(value), 0.0f, 255.0f));
     }

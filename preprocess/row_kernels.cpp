@@ -7,6 +7,8 @@
 #define HWY_TARGET_INCLUDE "preprocess/row_kernels.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+// After highway.h, which it needs.
+#include "inference/bfloat16-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace leat {
@@ -330,6 +332,13 @@ void ToF16(const float *values, int count, uint16_t *out)
         hn::StoreU(hn::DemoteTo(d16, hn::LoadU(df, values + x)), d16, reinterpret_cast<hwy::float16_t *>(out + x));
 }
 
+void ToBF16(const float *values, int count, uint16_t *out)
+{
+    const FloatsTag df;
+    for (int x = 0; x < count; x += lanes)
+        store_bfloat16(hn::LoadU(df, values + x), df, out + x);
+}
+
 void ToU8(const float *values, int count, uint8_t *out)
 {
     const FloatsTag df;
@@ -384,6 +393,7 @@ HWY_EXPORT(ScaleRow);
 HWY_EXPORT(SampleRow);
 HWY_EXPORT(MixRows);
 HWY_EXPORT(ToF16);
+HWY_EXPORT(ToBF16);
 HWY_EXPORT(ToU8);
 HWY_EXPORT(InterleaveRow);
 
@@ -448,6 +458,11 @@ void mix_rows(const RowMix &mix, int count, float *const *out)
 void to_f16(const float *values, int count, uint16_t *out)
 {
     HWY_DYNAMIC_DISPATCH(ToF16)(values, count, out);
+}
+
+void to_bf16(const float *values, int count, uint16_t *out)
+{
+    HWY_DYNAMIC_DISPATCH(ToBF16)(values, count, out);
 }
 
 void to_u8(const float *values, int count, uint8_t *out)

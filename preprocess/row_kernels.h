@@ -87,6 +87,7 @@ void mix_rows(const RowMix &, int count, float *const *out);
 
 /// Converts with rounding to nearest even; u8 saturates.
 void to_f16(const float *values, int count, uint16_t *out);
+void to_bf16(const float *values, int count, uint16_t *out);
 void to_u8(const float *values, int count, uint8_t *out);
 
 /// Writes rows of channels, of elements of 1, 2 or 4 bytes, pixel by pixel.

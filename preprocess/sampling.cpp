@@ -119,8 +119,8 @@ ColourModel colour_model_of(PixelFormat format)
 
 void check_output_type(Type type)
 {
-    if (type != Type::f32 && type != Type::f16 && type != Type::u8)
-        throw Error("ImageToTensor makes f32, f16 or u8, not " + std::string(to_string(type)));
+    if (type != Type::f32 && type != Type::f16 && type != Type::bf16 && type != Type::u8)
+        throw Error("ImageToTensor makes f32, f16, bf16 or u8, not " + std::string(to_string(type)));
 }
 
 void check_frame(const Image &image)

@@ -25,6 +25,12 @@ const std::map<std::string, Filter> filters{{"bilinear", Filter::bilinear}, {"ar
 
 const std::map<std::string, CoreType> core_types = {
     {"any", CoreType::any}, {"performance", CoreType::performance}, {"efficient", CoreType::efficient}};
+const std::map<std::string, ExecutionMode> execution_modes = {{"performance", ExecutionMode::performance},
+                                                              {"accuracy", ExecutionMode::accuracy}};
+const std::map<std::string, InferencePrecision> precisions = {{"auto", InferencePrecision::automatic},
+                                                              {"f32", InferencePrecision::f32},
+                                                              {"bf16", InferencePrecision::bf16},
+                                                              {"f16", InferencePrecision::f16}};
 const std::map<std::string, bool> switches = {{"off", false}, {"on", true}};
 
 /// An option whose words stand for the values of an enum.
@@ -108,6 +114,11 @@ void add_compile_options(CLI::App &app, ModelOptions &options)
                      [&options](bool on) { options.compile.hyper_threading = on; });
     add_choice<bool>(app, "--pinning", switches, "Whether threads are bound to their cores",
                      [&options](bool on) { options.compile.pinning = on; });
+    add_choice<ExecutionMode>(app, "--execution-mode", execution_modes, "Whether speed may cost bits",
+                              [&options](ExecutionMode mode) { options.compile.execution_mode = mode; });
+    add_choice<InferencePrecision>(
+        app, "--inference-precision,--precision", precisions, "Type in which layers of floats compute",
+        [&options](InferencePrecision precision) { options.compile.inference_precision = precision; });
     app.add_option("--disable-pass", options.compile.disabled_passes, "Graph passes to leave out, for finding faults")
         ->delimiter(',')
         ->allow_extra_args(false);

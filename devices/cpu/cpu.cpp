@@ -1,5 +1,6 @@
 #include "devices/devices.h"
 
+#include "devices/cpu/bfloat16.h"
 #include "devices/cpu/integers.h"
 #include "devices/cpu/lanes.h"
 #include "devices/cpu/onednn.h"
@@ -22,8 +23,9 @@ namespace {
 class Plans {
   public:
     /// `inputs`: those that bring tensors.
-    Plans(std::shared_ptr<const Graph> graph, std::vector<ValueId> inputs, int threads, int lanes, Options options)
-        : graph_(std::move(graph)), inputs_(std::move(inputs)), threads_(threads), lanes_(lanes),
+    Plans(std::shared_ptr<const Graph> graph, std::vector<ValueId> inputs, int threads, int lanes, bool in_bf16,
+          Options options)
+        : graph_(std::move(graph)), inputs_(std::move(inputs)), threads_(threads), lanes_(lanes), in_bf16_(in_bf16),
           options_(std::move(options))
     {
     }
@@ -69,6 +71,7 @@ class Plans {
     const std::shared_ptr<const Graph> graph_;
     const std::vector<ValueId> inputs_;
     const int threads_, lanes_;
+    const bool in_bf16_;
     const Options options_;
     Weights weights_;
     std::mutex mutex_;         // guards what follows; not held while a plan is made
@@ -103,9 +106,19 @@ class Plans {
             optimise(sized, options_); // known sizes let more passes apply
         }
         IntegerReport integers;
-        with_one_thread([&] { integers = compute_in_integers(sized, weights_, options_); });
+        BFloat16Report bf16;
+        with_one_thread([&] {
+            integers = compute_in_integers(sized, weights_, options_);
+            if (in_bf16_)
+                bf16 = compute_in_bf16(sized, weights_);
+        });
+        std::map<std::string, std::string> notes;
+        for (const auto &[node, reason] : bf16.refusals)
+            notes[node] = "not in bf16: " + reason;
+        for (const auto &[node, reason] : integers.refusals)
+            notes[node] = "not on integers: " + reason;
         return Plan::make(std::make_shared<const Graph>(std::move(sized)), weights_, threads_, lanes_,
-                          options_.profiling, integers.refusals);
+                          options_.profiling, notes);
     }
 
     bool as_they_are(const std::vector<Shape> &shapes) const
@@ -127,26 +140,24 @@ std::vector<ValueId> tensor_inputs(const Graph &graph, std::span<const Port> por
     return ids;
 }
 
-std::string joined(std::span<const std::string> sentences)
-{
-    std::string text;
-    for (const std::string &each : sentences)
-        text += (text.empty() ? "" : "; ") + each;
-    return text;
-}
-
 class CpuModel final : public CompiledModel {
   public:
     CpuModel(std::shared_ptr<Lanes> lanes, const Topology &topology, std::shared_ptr<const Graph> graph,
-             const Options &options, std::span<const std::string> precision)
+             const Options &options, std::span<const std::string> changes)
         : graph_(std::move(graph)), inputs_(input_ports(*graph_)), outputs_(output_ports(*graph_)),
-          resources_(resolve(options, topology)), plans_(graph_, tensor_inputs(*graph_, inputs_), resources_.threads,
-                                                         static_cast<int>(resources_.lanes.size()), options),
+          resources_(resolve(options, topology)), precision_(choose_precision(options, onednn::has_bf16())),
+          plans_(graph_, tensor_inputs(*graph_, inputs_), resources_.threads, static_cast<int>(resources_.lanes.size()),
+                 precision_.value == "bf16", options),
           client_(std::move(lanes), resources_.streams, resources_.lanes, resources_.pinned,
                   [this](Job &job, LaneContext &lane) { run(job, lane); })
     {
         settings_ = resources_.settings;
-        settings_.push_back({"inference_precision", "f32", precision.empty() ? "as the model is" : joined(precision)});
+        settings_.push_back({"execution_mode",
+                             options.execution_mode == ExecutionMode::accuracy ? "accuracy" : "performance",
+                             "as asked"});
+        settings_.push_back(precision_);
+        for (const std::string &change : changes)
+            settings_.back().reason += "; " + change;
         std::vector<Shape> shapes;
         for (const Port &port : inputs_)
             if (!port.image)
@@ -176,6 +187,7 @@ class CpuModel final : public CompiledModel {
     const std::shared_ptr<const Graph> graph_;
     const std::vector<Port> inputs_, outputs_;
     const Resources resources_;
+    const Setting precision_;
     std::vector<Setting> settings_;
     mutable Plans plans_;
     Lanes::Client client_; // last: its destructor waits for the jobs

@@ -25,6 +25,12 @@ struct Launch {
     const Image *image;          ///< of an ImageToTensor
 };
 
+/// Whether kernels on floats read and write the type; whatever it is, they calculate in f32.
+inline bool is_float(Type type)
+{
+    return type == Type::f32 || type == Type::bf16;
+}
+
 /// Runs one step of a plan. Immutable and shared by the lanes, each on a thread of its own.
 class Kernel {
   public:

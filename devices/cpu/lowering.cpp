@@ -27,27 +27,25 @@ std::string form_of(const Layout &layout)
     return form;
 }
 
-/// Roughly what the node takes on one thread, in nanoseconds: 100 GFLOP/s, 400 on integers, or 10 GB/s.
+/// Roughly what the node takes on one thread, in nanoseconds: 100 GFLOP/s, 200 on bf16, 400 on integers, or 10 GB/s.
 double estimated_nanoseconds(const NodeFacts &facts)
 {
+    const double speed = facts.type(0) == Type::f32 ? 100 : facts.type(0) == Type::bf16 ? 200 : 400;
     auto count = [&](size_t input) {
         return facts.has(input) ? static_cast<double>(facts.in[input].layout.count()) : 0;
     };
     const std::string_view op = facts.node.op->name;
     const double out = static_cast<double>(facts.out[0].count());
-    if (op == "Conv" && facts.has(1))
-        return 2 * out * count(1) / static_cast<double>(std::max<int64_t>(facts.dims(1)[0], 1)) / 100;
+    if ((op == "Conv" || op == "ConvInteger") && facts.has(1))
+        return 2 * out * count(1) / static_cast<double>(std::max<int64_t>(facts.dims(1)[0], 1)) / speed;
     if (op == "ConvTranspose" && facts.has(1))
-        return 2 * count(0) * count(1) / static_cast<double>(std::max<int64_t>(facts.dims(1)[0], 1)) / 100;
-    if (op == "ConvInteger" && facts.has(1))
-        return 2 * out * count(1) / static_cast<double>(std::max<int64_t>(facts.dims(1)[0], 1)) / 400;
-    if (op == "MatMulInteger" && !facts.dims(0).empty())
-        return 2 * out * static_cast<double>(facts.dims(0).back()) / 400;
-    if ((op == "MatMul" || op == "Gemm") && !facts.dims(0).empty())
-        return 2 * out * static_cast<double>(facts.dims(0).back()) / 100;
-    double bytes = out * 4;
+        return 2 * count(0) * count(1) / static_cast<double>(std::max<int64_t>(facts.dims(1)[0], 1)) / speed;
+    if ((op == "MatMul" || op == "Gemm" || op == "MatMulInteger") && !facts.dims(0).empty())
+        return 2 * out * static_cast<double>(facts.dims(0).back()) / speed;
+    double bytes = out * static_cast<double>(size_of(facts.out[0].type));
     for (const Operand &operand : facts.in)
-        bytes += operand ? static_cast<double>(operand.layout.count()) * 4 : 0;
+        if (operand)
+            bytes += static_cast<double>(operand.layout.count()) * static_cast<double>(size_of(operand.layout.type));
     return bytes / 10;
 }
 
@@ -68,8 +66,8 @@ bool row_lists(const KernelRow &row, std::string_view op)
 /// layout.
 class Lowering {
   public:
-    Lowering(Plan &plan, Weights &weights, int threads, const std::map<std::string, std::string> &refusals)
-        : plan_(plan), graph_(*plan.graph_), weights_(weights), threads_(threads), refusals_(refusals),
+    Lowering(Plan &plan, Weights &weights, int threads, const std::map<std::string, std::string> &notes)
+        : plan_(plan), graph_(*plan.graph_), weights_(weights), threads_(threads), notes_(notes),
           versions_(graph_.values.size()), loose_(graph_.values.size(), false), readers_(graph_.values.size(), 0)
     {
     }
@@ -99,7 +97,7 @@ class Lowering {
     const Graph &graph_;
     Weights &weights_;
     const int threads_;
-    const std::map<std::string, std::string> &refusals_;
+    const std::map<std::string, std::string> &notes_;
     std::vector<std::vector<Version>> versions_; // by value; the first is what its maker wrote
     std::vector<bool> loose_;                    // by value: only the run knows its shape
     std::vector<int> readers_;                   // by value: reads to come
@@ -349,8 +347,8 @@ class Lowering {
                     report.reason = !reasons.empty()  ? reasons
                                     : row.ops.empty() ? "there is no other kernel for this op"
                                                       : "the first in the table fits";
-                    if (const auto refusal = refusals_.find(node.name); refusal != refusals_.end())
-                        report.reason = "not on integers: " + refusal->second + "; " + report.reason;
+                    if (const auto note = notes_.find(node.name); note != notes_.end())
+                        report.reason = note->second + "; " + report.reason;
                     apply(node, *choice);
                     if (after->kernel)
                         apply_after(node, *after);
@@ -492,12 +490,12 @@ class Lowering {
 };
 
 std::shared_ptr<const Plan> Plan::make(std::shared_ptr<const Graph> graph, Weights &weights, int threads, int lanes,
-                                       bool profiling, const std::map<std::string, std::string> &refusals)
+                                       bool profiling, const std::map<std::string, std::string> &notes)
 {
     auto plan = std::make_shared<Plan>();
     plan->graph_ = std::move(graph);
     plan->profiling_ = profiling;
-    with_one_thread([&] { Lowering(*plan, weights, threads, refusals).run(); });
+    with_one_thread([&] { Lowering(*plan, weights, threads, notes).run(); });
     plan->states_.resize(static_cast<size_t>(lanes));
     plan->measured_ = std::vector<Measured>(std::max<size_t>(plan->reports_.size(), 1));
     return plan;

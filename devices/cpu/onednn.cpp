@@ -245,14 +245,25 @@ Made lrn(const Desc &src, const Desc &dst, int64_t size, float alpha, float beta
     return made(pd, dnnl::lrn_forward(pd));
 }
 
+namespace {
+
+/// The instruction sets are bit sets: each has the bits of those that it contains.
+bool contains(dnnl::cpu_isa part)
+{
+    const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+    return (isa & static_cast<unsigned>(part)) == static_cast<unsigned>(part);
+}
+
+} // namespace
+
 bool has_integer_dot_products()
 {
-    // The instruction sets are bit sets: each has the bits of those that it contains.
-    const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-    auto contains = [&](dnnl::cpu_isa part) {
-        return (isa & static_cast<unsigned>(part)) == static_cast<unsigned>(part);
-    };
     return contains(dnnl::cpu_isa::avx2_vnni) || contains(dnnl::cpu_isa::avx512_core_vnni);
+}
+
+bool has_bf16()
+{
+    return contains(dnnl::cpu_isa::avx512_core_bf16);
 }
 
 bool append_linear(dnnl::post_ops &ops, float a, float b)

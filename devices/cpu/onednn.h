@@ -59,6 +59,9 @@ dnnl::primitive_attr attributes();
 /// Whether the processor sums products of 8-bit integers without saturating in between (VNNI, AMX).
 bool has_integer_dot_products();
 
+/// Whether the processor multiplies bf16 in its vectors or tiles (AVX512-BF16, AMX).
+bool has_bf16();
+
 /// What a primitive on integers makes of the sums of its products: sum * scale + bias, before its post-ops.
 struct Requantisation {
     std::vector<float> scales; ///< one, or one for each output channel

@@ -53,10 +53,10 @@ struct Step {
 /// A graph made ready to run with inputs of certain shapes. Immutable; the lanes' own states lie beside it.
 class Plan {
   public:
-    /// Throws Error that names the node. The graph's shapes are inferred; `threads` will run each job. `refusals`: by
-    /// name of node, why it does not compute with integers, for its report.
+    /// Throws Error that names the node. The graph's shapes are inferred; `threads` will run each job. `notes`: by name
+    /// of node, why it computes in the type that it does, for its report.
     static std::shared_ptr<const Plan> make(std::shared_ptr<const Graph>, Weights &, int threads, int lanes,
-                                            bool profiling, const std::map<std::string, std::string> &refusals);
+                                            bool profiling, const std::map<std::string, std::string> &notes);
 
     /// Inputs are checked already. Throws what a kernel throws.
     void run(Job &, LaneContext &) const;

@@ -217,12 +217,34 @@ class Dequantiser {
 
 } // namespace
 
+Setting choose_precision(const Options &options, bool has_bf16)
+{
+    auto chosen = [](const char *value, const std::string &reason) {
+        return Setting{"inference_precision", value, reason};
+    };
+    const bool accurate = options.execution_mode == ExecutionMode::accuracy;
+    switch (options.inference_precision) {
+    case InferencePrecision::f32: return chosen("f32", "set by inference_precision");
+    case InferencePrecision::f16:
+        return chosen("f32", "inference_precision asks for f16, in which this device does not compute");
+    case InferencePrecision::bf16:
+        if (has_bf16)
+            return chosen("bf16", "set by inference_precision");
+        return chosen("f32", "inference_precision asks for bf16, which this processor does not multiply (AVX512-BF16, "
+                             "AMX): it would be slower");
+    case InferencePrecision::automatic: break;
+    }
+    if (accurate)
+        return chosen("f32", "execution_mode accuracy: no fewer bits than the model has");
+    return chosen("f32", "execution_mode performance: bf16 is taken only when inference_precision asks for it");
+}
+
 std::vector<std::string> compute_in_f32(Graph &graph)
 {
     std::vector<std::string> changes;
     if (has_half(graph)) {
         widen_between_ports(graph);
-        changes.push_back("f16 and bf16 are computed in f32, which this processor's kernels are fast in");
+        changes.push_back("what the model has in f16 and bf16 is widened first");
     }
     if (Dequantiser(graph).run() > 0 || !changes.empty()) {
         infer_shapes(graph);

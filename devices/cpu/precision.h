@@ -1,7 +1,14 @@
 #pragma once
 #include "inference/graph.h"
 
+#include <leat/model.h>
+#include <leat/options.h>
+
 namespace leat::cpu {
+
+/// The type in which layers of floats compute, as the setting "inference_precision" with its reason: bf16 or f32.
+/// `has_bf16`: whether the processor multiplies bf16 (AVX512-BF16, AMX).
+Setting choose_precision(const Options &, bool has_bf16);
 
 /// Rewrites a graph so that what computes with floats does so in f32, the one type for which every kernel is fast: f16
 /// and bf16 become f32 (inputs and outputs keep their type and are converted at the edge). Convolutions and matrix

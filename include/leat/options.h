@@ -8,6 +8,10 @@ namespace leat {
 enum class PerformanceHint { latency, throughput };
 /// Of processors that have fast and slow cores.
 enum class CoreType { any, performance, efficient };
+/// What to give up for speed: `performance` may compute with fewer bits than the model has, `accuracy` never does.
+enum class ExecutionMode { performance, accuracy };
+/// The type in which layers of floats compute. Quantised layers compute with their integers whatever it is.
+enum class InferencePrecision { automatic, f32, bf16, f16 };
 
 /// What a user asks of a compiled model. 0 means "decide for me"; what was decided is in CompiledModel::settings().
 struct Options {
@@ -18,6 +22,9 @@ struct Options {
     CoreType core_type = CoreType::any;
     std::optional<bool> hyper_threading; ///< whether the lanes also use the further hardware threads of a core
     std::optional<bool> pinning;         ///< whether threads are bound to their processors
+    ExecutionMode execution_mode = ExecutionMode::performance;
+    /// One that the hardware lacks is not taken; CompiledModel::settings() has the one that is, and why.
+    InferencePrecision inference_precision = InferencePrecision::automatic;
     bool profiling = false;
     std::vector<std::string> disabled_passes; ///< names of graph passes to leave out, for finding faults
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -34,8 +35,13 @@ struct Half {
 struct BFloat16 {
     uint16_t bits = 0;
     BFloat16() = default;
-    explicit BFloat16(float);
-    operator float() const;
+    explicit BFloat16(float value)
+    {
+        const auto u = std::bit_cast<uint32_t>(value);
+        const bool number = value == value;
+        bits = number ? static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16) : uint16_t(0x7fc0);
+    }
+    operator float() const { return std::bit_cast<float>(uint32_t(bits) << 16); }
 };
 
 template <class T> constexpr Type type_of = Type::undefined;

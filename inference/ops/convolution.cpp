@@ -174,7 +174,7 @@ void conv_rule(ShapeContext &context)
 {
     want_type(context, 0, TypeSet::floating);
     want_same_type(context, 0, 1);
-    want_same_type(context, 0, 2);
+    want_addend_type(context, 0, 2);
     context.output(0, context.type(0), convolution_shape(context, 1, 2));
 }
 
@@ -283,7 +283,7 @@ void conv_transpose_rule(ShapeContext &context)
 {
     want_type(context, 0, TypeSet::floating);
     want_same_type(context, 0, 1);
-    want_same_type(context, 0, 2);
+    want_addend_type(context, 0, 2);
     if (!context.shape(0))
         return context.output(0, context.type(0), {});
     const Shape &x = *context.shape(0);

@@ -212,10 +212,10 @@ GemmSizes gemm_sizes(const Attributes &attributes, const Shape &a, const Shape &
 
 void gemm_rule(ShapeContext &context)
 {
-    for (size_t i : {0u, 1u, 2u}) {
+    for (size_t i : {0u, 1u, 2u})
         want_type(context, i, TypeSet::number);
-        want_same_type(context, 0, i);
-    }
+    want_same_type(context, 0, 1);
+    want_addend_type(context, 0, 2);
     Shape result{-1, -1};
     if (context.shape(0) && context.shape(1)) {
         const GemmSizes sizes = gemm_sizes(context.attributes(), *context.shape(0), *context.shape(1));
@@ -231,8 +231,9 @@ void gemm(RunContext &context)
     const Tensor &a = context.inputs[0], &b = context.inputs[1];
     const Attributes &attributes = context.node.attributes;
     const bool with_c = context.has(2);
-    if (a.type() != b.type() || (with_c && context.inputs[2].type() != a.type()))
+    if (a.type() != b.type())
         throw Error("the inputs have different element types");
+    const Tensor c = with_c ? context.inputs[2].converted(a.type()) : Tensor();
     const GemmSizes sizes = gemm_sizes(attributes, a.shape(), b.shape());
     const Shape shape{sizes.m, sizes.n};
     if (with_c && broadcast(shape, context.inputs[2].shape()) != shape)
@@ -252,7 +253,7 @@ void gemm(RunContext &context)
             for (int64_t j = 0; j < sizes.n; j++) {
                 Wide<T> value = scaled(alpha, sums[static_cast<size_t>(j)]);
                 if (with_c)
-                    value += scaled(beta, widened(context.inputs[2].data<T>()[row * c_strides[0] + j * c_strides[1]]));
+                    value += scaled(beta, widened(c.data<T>()[row * c_strides[0] + j * c_strides[1]]));
                 y.data<T>()[row * sizes.n + j] = narrowed<T>(value);
             }
         });

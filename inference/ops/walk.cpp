@@ -67,6 +67,12 @@ void want_same_type(const ShapeContext &context, size_t a, size_t b)
                     ", which must be the same");
 }
 
+void want_addend_type(const ShapeContext &context, size_t a, size_t b)
+{
+    if (context.type(a) != Type::bf16 || context.type(b) != Type::f32)
+        want_same_type(context, a, b);
+}
+
 Shape strides_of(const Shape &shape)
 {
     Shape strides(shape.size());

@@ -44,6 +44,8 @@ bool contains(TypeSet, Type);
 void want_type(const ShapeContext &, size_t input, TypeSet);
 /// Throws Error that names the inputs unless both have the same type or one is absent.
 void want_same_type(const ShapeContext &, size_t a, size_t b);
+/// The same for what is added to sums of input `a`: it may also be f32 where they are bf16.
+void want_addend_type(const ShapeContext &, size_t a, size_t b);
 
 /// As visit_type, for f32, f16, bf16 and f64 alone; others throw Error.
 template <class F> decltype(auto) visit_float(Type type, F &&f)

@@ -252,11 +252,14 @@ struct Case {
     fs::path file; ///< of the model
     std::string model, device;
     Rule rule;
+    InferencePrecision precision = InferencePrecision::f32;
+
+    std::string where() const { return device + (precision == InferencePrecision::bf16 ? "_bf16" : ""); }
 };
 
 void PrintTo(const Case &what, std::ostream *stream)
 {
-    *stream << what.model << " on " << what.device;
+    *stream << what.model << " on " << what.where();
 }
 
 fs::path stored_folder(const fs::path &model)
@@ -297,19 +300,24 @@ std::vector<Case> all_cases()
             !fs::exists(stored_folder(file) / "meta.json"))
             continue;
         cases.push_back(file.extension() == ".xml" ? ir_case(file) : onnx_case(file));
+        cases.push_back(cases.back());
+        cases.back().precision = InferencePrecision::bf16;
+        if (cases.back().rule == Rule::close)
+            cases.back().rule = Rule::half;
         if (reference_models.count(file.stem())) {
-            cases.push_back(cases.back());
+            cases.push_back(cases[cases.size() - 2]);
             cases.back().device = "REF";
         }
     }
-    std::sort(cases.begin(), cases.end(),
-              [](const Case &a, const Case &b) { return std::tie(a.device, a.model) < std::tie(b.device, b.model); });
+    std::sort(cases.begin(), cases.end(), [](const Case &a, const Case &b) {
+        return std::tuple(a.where(), a.model) < std::tuple(b.where(), b.model);
+    });
     return cases;
 }
 
 std::string test_name(const testing::TestParamInfo<Case> &info)
 {
-    std::string name = info.param.device + "_" + info.param.model;
+    std::string name = info.param.where() + "_" + info.param.model;
     std::replace_if(
         name.begin(), name.end(), [](unsigned char c) { return !std::isalnum(c); }, '_');
     return name;
@@ -320,14 +328,17 @@ GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Models);
 
 TEST_P(Models, GivesTheStoredOutputs)
 {
-    const auto &[model, name, device, rule] = GetParam();
+    const auto &[model, name, device, rule, precision] = GetParam();
     const fs::path folder = stored_folder(model);
     std::ifstream file(folder / "meta.json");
     const json meta = json::parse(file);
     const std::string layout =
         meta.contains("preprocess") && meta["preprocess"].is_object() ? meta["preprocess"].value("layout", "") : "";
 
-    const auto compiled = Core::compile_model(Core::read_model(model.string()), device);
+    // A processor without bf16 computes in f32, and says so in the settings.
+    Options options;
+    options.inference_precision = precision;
+    const auto compiled = Core::compile_model(Core::read_model(model.string()), device, options);
     InferRequest request(compiled);
     for (const json &entry : meta.at("inputs"))
         request.set_tensor(entry.at("name"), stored_input(folder, entry, layout).converted(type_of(*compiled, entry)));
@@ -343,7 +354,7 @@ TEST_P(Models, GivesTheStoredOutputs)
         ASSERT_EQ(to_string(got.shape()), to_string(want.shape())) << output;
         outputs.push_back({output, got.converted(Type::f64), want.converted(Type::f64), want.type() == Type::f16});
     }
-    std::cout << device << " " << name << ": " << std::lround(took.count()) << " ms";
+    std::cout << GetParam().where() << " " << name << ": " << std::lround(took.count()) << " ms";
     for (const Output &output : outputs)
         std::cout << ", " << output.name << " " << std::setprecision(2) << worst(output);
     std::cout << " of the range" << std::endl;

@@ -18,6 +18,7 @@
 // `?` makes a constant of random elements, `={1, 2}` one of those; the others are inputs with random elements. Several
 // nodes are separated by `; `. The outputs of the last node are those of the graph. Every case runs on REF and on the
 // CPU, there with and without passes and with one and with two threads. `…` after a kernel: two threads share its work.
+// The cases of bf16.txt compute in bf16 on the CPU.
 
 using namespace leat;
 namespace fs = std::filesystem;
@@ -58,12 +59,17 @@ std::vector<std::string> split(const std::string &text, const std::string &separ
     return pieces;
 }
 
+bool is_float(Type type)
+{
+    return type == Type::f32 || type == Type::f16 || type == Type::bf16;
+}
+
 Tensor random_tensor(Type type, const Shape &shape, std::mt19937 &random)
 {
     Tensor tensor(Type::f32, shape);
     std::uniform_real_distribution<float> number(-2, 2);
     for (float &each : tensor.values<float>())
-        each = type == Type::f32 || type == Type::f16 ? number(random) : std::floor(60 + 30 * number(random));
+        each = is_float(type) ? number(random) : std::floor(60 + 30 * number(random));
     return tensor.converted(type);
 }
 
@@ -141,6 +147,7 @@ Parsed parse_case(const std::string &line)
 struct Outcome {
     std::vector<Tensor> outputs;
     std::vector<NodeReport> nodes;
+    std::string precision;
 };
 
 Outcome run(const Graph &graph, const std::string &device, const Options &options)
@@ -171,10 +178,14 @@ Outcome run(const Graph &graph, const std::string &device, const Options &option
         outcome.outputs = job.outputs;
     }
     outcome.nodes = model->nodes();
+    for (const Setting &setting : model->settings())
+        if (setting.name == "inference_precision")
+            outcome.precision = setting.value;
     return outcome;
 }
 
-void expect_near(const Tensor &got, const Tensor &want)
+/// `rounding`: of each number, as a part of the largest.
+void expect_near(const Tensor &got, const Tensor &want, double rounding)
 {
     ASSERT_EQ(to_string(got.type()), to_string(want.type()));
     ASSERT_EQ(to_string(got.shape()), to_string(want.shape()));
@@ -186,7 +197,7 @@ void expect_near(const Tensor &got, const Tensor &want)
         size = std::max(size, std::isfinite(each) ? std::abs(each) : 0);
     for (size_t i = 0; i < b.count(); i++) {
         const double x = a.data<double>()[i], y = b.data<double>()[i];
-        const bool same = x == y || (std::isnan(x) && std::isnan(y)) || std::abs(x - y) <= step + 2e-5 * size;
+        const bool same = x == y || (std::isnan(x) && std::isnan(y)) || std::abs(x - y) <= step + rounding * size;
         ASSERT_TRUE(same) << "element " << i << " is " << x << ", want " << y;
     }
 }
@@ -215,13 +226,16 @@ TEST_P(KernelCase, OfTheCpuGivesWhatTheReferenceGives)
     SCOPED_TRACE(GetParam().line);
     const Parsed parsed = parse_case(GetParam().line);
     const Outcome want = run(parsed.graph, "REF", {});
+    const bool in_bf16 = GetParam().name.starts_with("bf16");
     for (bool with_passes : {false, true})
         for (int threads : {1, 2}) {
             SCOPED_TRACE(std::string(with_passes ? "with" : "without") + " passes, threads " + std::to_string(threads));
-            const Outcome got = run(parsed.graph, "CPU", options_of(threads, with_passes));
+            Options options = options_of(threads, with_passes);
+            options.inference_precision = in_bf16 ? InferencePrecision::bf16 : InferencePrecision::f32;
+            const Outcome got = run(parsed.graph, "CPU", options);
             for (size_t i = 0; i < want.outputs.size(); i++)
-                expect_near(got.outputs[i], want.outputs[i]);
-            if (with_passes || lacks_dot_products(got.nodes))
+                expect_near(got.outputs[i], want.outputs[i], in_bf16 ? 2e-2 : 2e-5);
+            if (with_passes || lacks_dot_products(got.nodes) || (in_bf16 && got.precision != "bf16"))
                 continue;
             ASSERT_EQ(got.nodes.size(), parsed.kernels.size());
             for (size_t n = 0; n < got.nodes.size(); n++) {

@@ -202,6 +202,10 @@ TEST_P(ByHand, RoundsBytesAndHalves)
     const Tensor halves = run(gray, spec);
     EXPECT_NEAR(halves.data<Half>()[0], 10 / 3.0f, 2e-3);
     EXPECT_NEAR(halves.data<Half>()[3], 13 / 3.0f, 2e-3);
+    spec.type = Type::bf16;
+    const Tensor short_floats = run(gray, spec);
+    EXPECT_NEAR(short_floats.data<BFloat16>()[0], 10 / 3.0f, 1e-2);
+    EXPECT_NEAR(short_floats.data<BFloat16>()[3], 13 / 3.0f, 2e-2);
 }
 
 TEST_P(ByHand, RefusesFramesWithoutPixels)
@@ -223,6 +227,7 @@ double allowed(const ImageSpec &spec)
 {
     switch (spec.type) {
     case Type::f16: return twin_tolerance * spec.mul[0] + 255 * spec.mul[0] / 1024;
+    case Type::bf16: return twin_tolerance * spec.mul[0] + 255 * spec.mul[0] / 128;
     case Type::u8: return 1;
     default: return twin_tolerance * spec.mul[0];
     }
@@ -272,7 +277,7 @@ TEST(Twins, EveryFormatModeOrderTypeAndLayout)
             for (ResizeMode resize : {ResizeMode::stretch, ResizeMode::letterbox, ResizeMode::letterbox_corner})
                 for (ColourOrder order : {ColourOrder::rgb, ColourOrder::bgr, ColourOrder::gray})
                     for (Layout layout : {Layout::nchw, Layout::nhwc})
-                        for (Type type : {Type::f32, Type::f16, Type::u8}) {
+                        for (Type type : {Type::f32, Type::f16, Type::bf16, Type::u8}) {
                             ImageSpec spec = spec_of(size.tensor_width, size.tensor_height, order, resize);
                             spec.layout = layout;
                             spec.type = type;

@@ -28,8 +28,13 @@ template <class To, class From> void convert(const std::byte *in, std::byte *out
 {
     const auto *from = reinterpret_cast<const From *>(in);
     auto *to = reinterpret_cast<To *>(out);
-    for (int64_t i = first; i < last; i++)
-        to[i] = converted<To>(from[i]);
+    if constexpr (std::is_same_v<From, BFloat16> && std::is_same_v<To, float>)
+        vector_widen(to + first, reinterpret_cast<const std::byte *>(from + first), last - first);
+    else if constexpr (std::is_same_v<From, float> && std::is_same_v<To, BFloat16>)
+        vector_narrow(reinterpret_cast<std::byte *>(to + first), from + first, last - first);
+    else
+        for (int64_t i = first; i < last; i++)
+            to[i] = converted<To>(from[i]);
 }
 
 /// Elements [first, last) of the input, made into those of the output.

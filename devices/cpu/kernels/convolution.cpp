@@ -16,20 +16,24 @@ using MakePrimitive = Made (*)(const Desc &src, const Desc &weights, const Desc 
 Choice convolve(const NodeFacts &facts, const Slice &slice, const Layout &weights, MakePrimitive make)
 {
     const Desc in = desc(slice.in), bias = facts.has(2) ? desc(Layout::dense(Type::f32, facts.dims(2))) : Desc();
-    auto [made, post_ops] = make_fused(facts, {1, slice.out.rank(), 1}, [&](const dnnl::primitive_attr &attr) {
-        return make(in, any(Type::f32, weights.dims), bias, desc(slice.out), window_of(slice.axes), attr);
-    });
+    auto [made, post_ops] =
+        make_fused(facts, {1, slice.out.rank(), 1}, [&](const dnnl::primitive_attr &attr, Type type) {
+            return make(in, any(weights.type, weights.dims), bias, desc(typed(slice.out, type)), window_of(slice.axes),
+                        attr);
+        });
+    const Layout out = typed(slice.out, post_ops.made);
     std::vector<Argument> arguments{{DNNL_ARG_SRC, in, Argument::From::in, 0},
                                     {DNNL_ARG_WEIGHTS, made.weights, Argument::From::constant, 0,
                                      packed(facts.weights, *facts.constant(1), desc(weights), made.weights)}};
     if (facts.has(2))
         arguments.push_back({DNNL_ARG_BIAS, bias, Argument::From::constant, 0, *facts.constant(2)});
-    return choose(made, std::move(arguments), {{0, slice.in}}, slice.out, slice.out, std::move(post_ops));
+    return choose(made, std::move(arguments), {{0, slice.in}}, out, out, std::move(post_ops));
 }
 
 Slice channels_last(const NodeFacts &facts, const std::vector<WindowAxis> &axes)
 {
-    return {Layout::channels_last(Type::f32, facts.dims(0)), Layout::channels_last(Type::f32, facts.out[0].dims), axes};
+    return {Layout::channels_last(facts.type(0), facts.dims(0)),
+            Layout::channels_last(facts.out[0].type, facts.out[0].dims), axes};
 }
 
 /// Channels last where there is an optimised kernel for it, else dense. `cut`: whether it may be done in slices.
@@ -40,7 +44,7 @@ Attempt in_best_layout(const NodeFacts &facts, const Slice &whole, bool cut, con
         const std::vector<Slice> slices = cut ? cut_pictures(whole, facts.threads) : std::vector{whole};
         Choice choice = solve_slices(facts, whole, slices, solve);
         if (is_slow(choice.detail))
-            if (Choice dense = solve({Layout::dense(Type::f32, facts.dims(0)), facts.out[0], whole.axes});
+            if (Choice dense = solve({Layout::dense(facts.type(0), facts.dims(0)), facts.out[0], whole.axes});
                 !is_slow(dense.detail))
                 return dense;
         return choice;
@@ -53,13 +57,13 @@ Attempt attempt_convolution(const NodeFacts &facts)
 {
     if (auto fault = convolution_fault(facts); !fault.empty())
         return fault;
-    Layout weights = Layout::dense(Type::f32, facts.dims(1));
+    Layout weights = Layout::dense(facts.type(1), facts.dims(1));
     const auto axes = windows_of(facts.attributes(), facts.dims(0), spatial(facts.dims(1)));
     const int64_t groups = facts.attributes().integer("group", 1);
     if (groups > 1) {
         Dims grouped{groups, weights.dims[0] / groups};
         grouped.insert(grouped.end(), weights.dims.begin() + 1, weights.dims.end());
-        weights = Layout::dense(Type::f32, grouped);
+        weights = Layout::dense(facts.type(1), grouped);
     }
     return in_best_layout(facts, channels_last(facts, axes), true, weights, convolution);
 }
@@ -70,7 +74,7 @@ Attempt attempt_transposed_convolution(const NodeFacts &facts)
         return fault;
     const auto axes = transposed_windows_of(facts.attributes(), facts.dims(0), spatial(facts.dims(1)));
     // ONNX stores [in, out / groups, …].
-    const Layout stored = Layout::dense(Type::f32, facts.dims(1));
+    const Layout stored = Layout::dense(facts.type(1), facts.dims(1));
     const int64_t groups = facts.attributes().integer("group", 1);
     Layout weights = stored;
     std::swap(weights.dims[0], weights.dims[1]);

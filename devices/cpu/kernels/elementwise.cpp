@@ -8,7 +8,8 @@
 #include <limits>
 
 // Chains of elementwise functions over f32 in whatever layout: each block stays in the first cache from the first
-// function of the chain to the last. Operands and the result may be quantised to 8 bits; blocks of them are f32 too.
+// function of the chain to the last. Operands and the result may be bf16 or quantised to 8 bits; blocks of them are f32
+// too.
 namespace leat::cpu {
 namespace {
 
@@ -36,12 +37,12 @@ bool is_8_bit(Type type)
 class Elementwise final : public Kernel {
   public:
     Elementwise(const Chain &chain, const Layout &out, int threads)
-        : stages_(chain.stages), grids_(chain.grids), made_on_(chain.made_on)
+        : stages_(chain.stages), grids_(chain.grids), made_on_(chain.made_on), made_(out.type)
     {
         if (stages_.empty())
             stages_.push_back({});
         for (const Layout &operand : chain.operands)
-            integers_.push_back(is_8_bit(operand.type));
+            types_.push_back(operand.type);
         for (const Stage &stage : stages_)
             functions_.push_back(vector_function(stage.function));
         loops_.sizes = out.dims;
@@ -80,8 +81,9 @@ class Elementwise final : public Kernel {
 
     std::vector<Stage> stages_;
     std::vector<Quantisation> grids_; // by operand
-    std::vector<bool> integers_;      // by operand
+    std::vector<Type> types_;         // by operand
     std::optional<Quantisation> made_on_;
+    Type made_;
     std::vector<Apply> functions_;
     Loops loops_; // operands, then the output
     std::vector<Way> ways_;
@@ -121,7 +123,7 @@ class Elementwise final : public Kernel {
 
     struct Operand {
         const std::byte *row = nullptr; // at the beginning of the inner loop
-        std::vector<float> spread{};    // for integers, Way::strided and pattern
+        std::vector<float> spread{};    // for other than f32, Way::strided and pattern
     };
 
     void run_blocks(const Launch &launch, int64_t first, int64_t last) const
@@ -130,9 +132,9 @@ class Elementwise final : public Kernel {
         std::vector<Operand> operands(count);
         std::vector<int64_t> offsets(count + 1);
         for (size_t k = 0; k < count; k++)
-            if (integers_[k] || ways_[k] == Way::strided || ways_[k] == Way::pattern)
+            if (types_[k] != Type::f32 || ways_[k] == Way::strided || ways_[k] == Way::pattern)
                 operands[k].spread.resize(static_cast<size_t>(block_));
-        std::vector<float> made(made_on_ ? static_cast<size_t>(block_) : 0);
+        std::vector<float> made(made_ != Type::f32 ? static_cast<size_t>(block_) : 0);
         int64_t row = -1;
         std::byte *out = nullptr;
         for (int64_t turn = first; turn < last; turn++) {
@@ -140,20 +142,21 @@ class Elementwise final : public Kernel {
                 row = turn / blocks_;
                 loops_.offsets(row, loops_.depth() - 1, offsets);
                 for (size_t k = 0; k < count; k++)
-                    begin_row(operands[k], k, launch.in[k] + offsets[k] * element(integers_[k]));
-                out = launch.out[0] + offsets[count] * element(made_on_.has_value());
+                    begin_row(operands[k], k, launch.in[k] + offsets[k] * element(types_[k]));
+                out = launch.out[0] + offsets[count] * element(made_);
             }
             const int64_t at = turn % blocks_ * block_, size = std::min(block_, length_ - at);
-            if (!made_on_) {
-                run_block(operands, reinterpret_cast<float *>(out) + at, at, size);
-                continue;
-            }
-            run_block(operands, made.data(), at, size);
-            vector_quantise(reinterpret_cast<uint8_t *>(out) + at, made.data(), size, *made_on_);
+            std::byte *to = out + at * element(made_);
+            float *floats = made_ == Type::f32 ? reinterpret_cast<float *>(to) : made.data();
+            run_block(operands, floats, at, size);
+            if (made_on_)
+                vector_quantise(reinterpret_cast<uint8_t *>(to), floats, size, *made_on_);
+            else if (made_ == Type::bf16)
+                vector_narrow(to, floats, size);
         }
     }
 
-    static int64_t element(bool integer) { return integer ? 1 : static_cast<int64_t>(sizeof(float)); }
+    static int64_t element(Type type) { return static_cast<int64_t>(size_of(type)); }
 
     void begin_row(Operand &operand, size_t k, const std::byte *row) const
     {
@@ -168,7 +171,9 @@ class Elementwise final : public Kernel {
     /// The next `count` numbers of operand `k`.
     void fill(float *to, const std::byte *from, int64_t count, size_t k) const
     {
-        if (integers_[k])
+        if (types_[k] == Type::bf16)
+            vector_widen(to, from, count);
+        else if (types_[k] != Type::f32)
             vector_dequantise(to, reinterpret_cast<const uint8_t *>(from), count, grids_[k]);
         else
             std::memcpy(to, from, static_cast<size_t>(count) * sizeof(float));
@@ -180,14 +185,14 @@ class Elementwise final : public Kernel {
         const Way way = ways_[k];
         if (way == Way::pattern)
             return operand.spread.data();
-        const std::byte *from = operand.row + (way == Way::each ? at * element(integers_[k]) : 0);
-        if (!integers_[k] && way != Way::strided)
+        const std::byte *from = operand.row + (way == Way::each ? at * element(types_[k]) : 0);
+        if (types_[k] == Type::f32 && way != Way::strided)
             return reinterpret_cast<const float *>(from);
         if (way != Way::strided) {
             fill(operand.spread.data(), from, way == Way::one ? 1 : count, k);
             return operand.spread.data();
         }
-        const int64_t stride = loops_.strides[k].back() * element(integers_[k]);
+        const int64_t stride = loops_.strides[k].back() * element(types_[k]);
         for (int64_t i = 0; i < count; i++)
             fill(&operand.spread[static_cast<size_t>(i)], from + (at + i) * stride, 1, k);
         return operand.spread.data();
@@ -320,8 +325,8 @@ std::string add_operand(Chain &chain, std::vector<Reads> &in, const NodeFacts &f
 {
     const Layout &layout = facts.in[index].layout;
     const bool quantised = post && post->attributes.has("scale") && is_8_bit(layout.type);
-    if (layout.type != Type::f32 && !quantised)
-        return "an operand is not f32";
+    if (!is_float(layout.type) && !quantised)
+        return "an operand is no float";
     auto wide = spread(layout, dims);
     if (!wide)
         return "an operand of a post-op does not spread to its sizes";
@@ -345,6 +350,9 @@ std::string add_post_ops(Chain &chain, std::vector<Reads> &in, const NodeFacts &
             if (!is_8_bit(type))
                 return "its result is quantised to other than 8 bits";
             chain.made_on = grid_of(post.attributes, type);
+        } else if (i >= first && post.op->name == "Cast") {
+            if (!is_float(type_after(post, Type::f32)))
+                return "its result is cast to no float";
         } else if (i >= first && !binary) {
             const UnaryRow *row = unary_row(post.op->name);
             if (!row)
@@ -389,17 +397,17 @@ Attempt finish(const NodeFacts &facts, Chain chain, std::vector<Reads> in)
 std::optional<float> scalar(const NodeFacts &facts, size_t input)
 {
     const Tensor *constant = facts.constant(input);
-    if (!constant || constant->type() != Type::f32 || constant->count() != 1)
+    if (!constant || !is_float(constant->type()) || constant->count() != 1)
         return std::nullopt;
-    return constant->data<float>()[0];
+    return constant->converted(Type::f32).data<float>()[0];
 }
 
 } // namespace
 
 Attempt attempt_unary(const NodeFacts &facts)
 {
-    if (facts.type(0) != Type::f32)
-        return "not f32";
+    if (!is_float(facts.type(0)))
+        return "no float";
     Attributes attributes = facts.attributes();
     for (size_t i = 1; i < facts.node.inputs.size(); i++) {
         if (!facts.has(i))
@@ -454,8 +462,8 @@ Attempt attempt_dequantise(const NodeFacts &facts)
 Attempt attempt_power(const NodeFacts &facts)
 {
     const auto exponent = scalar(facts, 1);
-    if (facts.type(0) != Type::f32 || !exponent)
-        return "not f32 to a constant power";
+    if (!exponent)
+        return "not a float to a constant power";
     Chain chain;
     std::vector<Reads> in;
     if (auto fault = add_operand(chain, in, facts, 0, facts.out[0].dims); !fault.empty())
@@ -475,8 +483,8 @@ Attempt attempt_power(const NodeFacts &facts)
 
 Attempt attempt_post_ops(const NodeFacts &facts, const Layout &value, size_t first)
 {
-    if (value.type != Type::f32)
-        return "its post-ops are not f32";
+    if (!is_float(value.type))
+        return "its post-ops are not on floats";
     Chain chain;
     std::vector<Reads> in;
     chain.operands.push_back(value);
@@ -486,7 +494,7 @@ Attempt attempt_post_ops(const NodeFacts &facts, const Layout &value, size_t fir
     Choice choice;
     choice.in = std::move(in);
     choice.out = {Layout{facts.out[0].type, value.dims, value.strides}};
-    choice.kernel = std::make_unique<Elementwise>(chain, value, facts.threads);
+    choice.kernel = std::make_unique<Elementwise>(chain, choice.out[0], facts.threads);
     return choice;
 }
 

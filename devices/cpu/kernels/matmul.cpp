@@ -17,10 +17,12 @@ struct Product {
     Tensor bias;               ///< one number a column, or absent
 };
 
-bool all_f32(const NodeFacts &facts)
+/// "" or why its operands are not what a product reads.
+std::string type_fault(const NodeFacts &facts)
 {
-    return std::all_of(facts.in.begin(), facts.in.end(),
-                       [](const Operand &o) { return !o || o.layout.type == Type::f32; });
+    if (!is_float(facts.type(0)) || facts.type(1) != facts.type(0))
+        return "its factors are not floats of one type";
+    return facts.has(2) && facts.type(2) != Type::f32 ? "what it adds is not f32" : "";
 }
 
 /// The product, or some of its rows: `slice` is what of seen_a and seen_out to use.
@@ -31,9 +33,11 @@ Choice multiply(const NodeFacts &facts, const Product &p, const Slice &slice)
     bias_dims.back() = p.seen_out.dims.back();
     const Desc a = desc(slice.in), bias = p.bias ? desc(Layout::dense(Type::f32, bias_dims)) : Desc();
     const Channels columns{facts.out[0].rank() - 1, rank, rank - 1};
-    auto [made, post_ops] = make_fused(facts, columns, [&](const dnnl::primitive_attr &attr) {
-        return matmul(a, p.weights ? any(Type::f32, p.seen_b.dims) : desc(p.seen_b), bias, desc(slice.out), attr);
+    auto [made, post_ops] = make_fused(facts, columns, [&](const dnnl::primitive_attr &attr, Type type) {
+        return matmul(a, p.weights ? any(p.seen_b.type, p.seen_b.dims) : desc(p.seen_b), bias,
+                      desc(typed(slice.out, type)), attr);
     });
+    const Layout out = typed(slice.out, post_ops.made);
     std::vector<Argument> arguments{{DNNL_ARG_SRC, a, Argument::From::in, 0}};
     std::vector<Reads> in{{0, slice.in}};
     if (p.weights) {
@@ -45,7 +49,7 @@ Choice multiply(const NodeFacts &facts, const Product &p, const Slice &slice)
     }
     if (p.bias)
         arguments.push_back({DNNL_ARG_BIAS, bias, Argument::From::constant, 0, p.bias});
-    return choose(made, std::move(arguments), std::move(in), slice.out, slice.out, std::move(post_ops));
+    return choose(made, std::move(arguments), std::move(in), out, out, std::move(post_ops));
 }
 
 Attempt multiply(const NodeFacts &facts, const Product &p)
@@ -56,9 +60,9 @@ Attempt multiply(const NodeFacts &facts, const Product &p)
         Choice choice = solve_slices(facts, whole, flat ? cut_matrix(whole, facts.threads) : std::vector{whole},
                                      [&](const Slice &slice) { return multiply(facts, p, slice); });
         choice.in[0].layout = p.stored_a;
-        choice.out = {facts.out[0]};
+        choice.out = {typed(facts.out[0], choice.out[0].type)};
         if (choice.in_place)
-            choice.in[*choice.in_place].layout = facts.out[0];
+            choice.in[*choice.in_place].layout = choice.out[0];
         return choice;
     });
 }
@@ -96,10 +100,10 @@ Tensor scaled(const NodeFacts &facts, const Tensor &constant, float factor)
     if (factor == 1.f)
         return constant;
     return facts.weights.get(constant, "times " + std::to_string(factor), [&] {
-        Tensor result = constant.clone();
+        Tensor result = constant.converted(Type::f32).clone();
         for (float &each : result.values<float>())
             each *= factor;
-        return result;
+        return result.converted(constant.type());
     });
 }
 
@@ -107,13 +111,13 @@ Tensor scaled(const NodeFacts &facts, const Tensor &constant, float factor)
 
 Attempt attempt_matmul(const NodeFacts &facts)
 {
-    if (!all_f32(facts))
-        return "not all f32";
+    if (auto fault = type_fault(facts); !fault.empty())
+        return fault;
     const Layout &a = facts.in[0].layout, &b = facts.in[1].layout;
     if (a.rank() == 0 || b.rank() == 0 || facts.out[0].rank() == 0)
         return "an operand is no matrix";
     if (facts.constant(1) && b.rank() == 1) {
-        Product product = flat(a, {Type::f32, {b.dims[0], 1}, {1, 1}}, 1);
+        Product product = flat(a, {b.type, {b.dims[0], 1}, {1, 1}}, 1);
         product.weights = *facts.constant(1);
         return multiply(facts, product);
     }
@@ -133,8 +137,8 @@ Attempt attempt_matmul(const NodeFacts &facts)
 
 Attempt attempt_gemm(const NodeFacts &facts)
 {
-    if (!all_f32(facts))
-        return "not all f32";
+    if (auto fault = type_fault(facts); !fault.empty())
+        return fault;
     const Attributes &attributes = facts.attributes();
     const int64_t columns = facts.out[0].dims[1];
     const Tensor *bias = facts.constant(2);
@@ -145,7 +149,7 @@ Attempt attempt_gemm(const NodeFacts &facts)
         return "its weights are computed";
     if (attributes.integer("transA", 0) != 0)
         return "its first operand is transposed";
-    Layout b = Layout::dense(Type::f32, facts.dims(1));
+    Layout b = Layout::dense(facts.type(1), facts.dims(1));
     if (attributes.integer("transB", 0) != 0) {
         std::swap(b.dims[0], b.dims[1]);
         std::swap(b.strides[0], b.strides[1]);

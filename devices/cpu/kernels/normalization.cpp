@@ -21,29 +21,33 @@ struct Normalisation {
 
 class Normalise final : public Kernel {
   public:
-    Normalise(Normalisation n, int threads) : n_(n), threads_(n.rows * n.length < 16384 ? 1 : threads) {}
+    Normalise(Normalisation n, Type type, int threads)
+        : n_(n), floats_{type}, threads_(n.rows * n.length < 16384 ? 1 : threads)
+    {
+    }
 
     void run(const Launch &launch) const override
     {
-        const auto *in = reinterpret_cast<const float *>(launch.in[0]);
         const auto *factors = reinterpret_cast<const float *>(launch.in[1]);
         const auto *offsets = n_.has_offset ? reinterpret_cast<const float *>(launch.in[2]) : nullptr;
-        auto *out = reinterpret_cast<float *>(launch.out[0]);
         parallel_for(n_.rows, threads_, [&](int64_t first, int64_t last) {
-            std::vector<float> squares(static_cast<size_t>(n_.length));
+            std::vector<float> squares(static_cast<size_t>(n_.length)), made(squares.size());
             for (int64_t row = first; row < last; row++) {
-                float *to = out + row * n_.length;
-                normalise(in + row * n_.length, to, squares);
+                const int64_t offset = row * n_.length * floats_.element();
+                float *out = floats_.made(launch.out[0] + offset, made.data());
+                normalise(floats_.read(launch.in[0] + offset, n_.length, out), out, squares);
                 if (n_.channels == 0)
-                    scale_elements(to, factors, offsets);
+                    scale_elements(out, factors, offsets);
                 else
-                    scale_channels(to, row, factors, offsets);
+                    scale_channels(out, row, factors, offsets);
+                floats_.write(launch.out[0] + offset, out, n_.length);
             }
         });
     }
 
   private:
     Normalisation n_;
+    Floats floats_;
     int threads_;
     Apply affine_ = vector_function(Function::affine), square_ = vector_function(Function::square),
           mul_ = vector_function(Function::mul), add_ = vector_function(Function::add);
@@ -75,10 +79,13 @@ class Normalise final : public Kernel {
     }
 };
 
-bool all_f32(const NodeFacts &facts)
+/// Data of floats with factors and offsets of f32.
+bool has_fitting_types(const NodeFacts &facts)
 {
-    return std::all_of(facts.in.begin(), facts.in.end(),
-                       [](const Operand &o) { return !o || o.layout.type == Type::f32; });
+    for (size_t i = 1; i < facts.node.inputs.size(); i++)
+        if (facts.has(i) && facts.type(i) != Type::f32)
+            return false;
+    return is_float(facts.type(0));
 }
 
 Choice normalising(const NodeFacts &facts, const Normalisation &n)
@@ -86,9 +93,9 @@ Choice normalising(const NodeFacts &facts, const Normalisation &n)
     Choice choice;
     for (size_t i = 0; i < facts.node.inputs.size(); i++)
         if (facts.has(i))
-            choice.in.push_back({i, Layout::dense(Type::f32, facts.dims(i))});
+            choice.in.push_back({i, Layout::dense(facts.type(i), facts.dims(i))});
     choice.out = facts.out;
-    choice.kernel = std::make_unique<Normalise>(n, facts.threads);
+    choice.kernel = std::make_unique<Normalise>(n, facts.type(0), facts.threads);
     return choice;
 }
 
@@ -96,8 +103,8 @@ Choice normalising(const NodeFacts &facts, const Normalisation &n)
 
 Attempt attempt_layer_normalization(const NodeFacts &facts)
 {
-    if (!all_f32(facts))
-        return "not all f32";
+    if (!has_fitting_types(facts))
+        return "its data are no floats, or its factors not f32";
     for (size_t i = 1; i < facts.out.size(); i++)
         if (facts.out[i].type != Type::undefined)
             return "it also gives the mean or the deviation";
@@ -117,8 +124,8 @@ Attempt attempt_layer_normalization(const NodeFacts &facts)
 
 Attempt attempt_group_normalization(const NodeFacts &facts)
 {
-    if (!all_f32(facts))
-        return "not all f32";
+    if (!has_fitting_types(facts))
+        return "its data are no floats, or its factors not f32";
     const Shape &dims = facts.dims(0);
     if (dims.size() < 2 || facts.in[1].layout.count() != dims[1] || facts.in[2].layout.count() != dims[1])
         return "its factors are not one for each channel";

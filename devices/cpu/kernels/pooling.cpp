@@ -14,8 +14,8 @@ std::string pooling_fault(const NodeFacts &facts)
 {
     const bool max = facts.node.op->name == "MaxPool" || facts.node.op->name == "GlobalMaxPool";
     const bool integers = facts.type(0) == Type::u8 || facts.type(0) == Type::s8;
-    if (facts.type(0) != Type::f32 && !(max && integers))
-        return "not f32, or the largest of 8-bit integers";
+    if (!is_float(facts.type(0)) && !(max && integers))
+        return "no float, nor the largest of 8-bit integers";
     if (facts.out.size() > 1 && facts.out[1].type != Type::undefined)
         return "it also gives the places of the maxima";
     if (facts.dims(0).size() < 3 || facts.dims(0).size() > 5)
@@ -88,11 +88,11 @@ Attempt attempt_global_pool(const NodeFacts &facts)
 
 Attempt attempt_lrn(const NodeFacts &facts)
 {
-    if (facts.type(0) != Type::f32 || facts.dims(0).size() != 4)
-        return "not f32 with two spatial axes";
+    if (!is_float(facts.type(0)) || facts.dims(0).size() != 4)
+        return "no float with two spatial axes";
     if (facts.attributes().integer("size", 1) % 2 == 0)
         return "its window has no middle";
-    const Layout layout = Layout::channels_last(Type::f32, facts.dims(0));
+    const Layout layout = Layout::channels_last(facts.type(0), facts.dims(0));
     const Attributes &a = facts.attributes();
     return or_refusal([&] {
         const Made made = lrn(desc(layout), desc(layout), a.integer("size", 1), a.number("alpha", 1e-4f),

@@ -39,8 +39,8 @@ bool append_binary(FusedPostOps &fused, const PostOp &post, const NodeFacts &fac
 {
     const Operand &operand = facts.in[index];
     const Layout &out = facts.out[0];
-    if (post.op->name == "Add" && operand.layout.dims == out.dims && operand.layout.type == out.type && !fused.sum &&
-        !operand.constant) {
+    if (post.op->name == "Add" && operand.layout.dims == out.dims && operand.layout.type == out.type &&
+        fused.made == out.type && !fused.sum && !operand.constant) {
         fused.ops.append_sum(1.f);
         fused.sum = index;
         return true;
@@ -63,14 +63,18 @@ bool append_binary(FusedPostOps &fused, const PostOp &post, const NodeFacts &fac
 FusedPostOps fuse_post_ops(const NodeFacts &facts, Channels channels, size_t limit)
 {
     FusedPostOps fused;
+    fused.made = facts.type(0);
     size_t operand = facts.node.inputs.size();
     for (const PostOp &post : facts.node.post_ops) {
         if (fused.count == limit)
             break;
-        const bool fits = post.kind == PostOp::Kind::unary ? append_unary(fused.ops, post)
-                                                           : append_binary(fused, post, facts, operand, channels);
+        const bool casts = post.op->name == "Cast";
+        const bool fits = casts                              ? is_float(type_after(post, fused.made))
+                          : post.kind == PostOp::Kind::unary ? append_unary(fused.ops, post)
+                                                             : append_binary(fused, post, facts, operand, channels);
         if (!fits)
             break;
+        fused.made = type_after(post, fused.made);
         operand += post.kind == PostOp::Kind::binary;
         fused.count++;
     }
@@ -78,18 +82,24 @@ FusedPostOps fuse_post_ops(const NodeFacts &facts, Channels channels, size_t lim
 }
 
 Fused make_fused(const NodeFacts &facts, Channels channels,
-                 const std::function<Made(const dnnl::primitive_attr &)> &make)
+                 const std::function<Made(const dnnl::primitive_attr &, Type)> &make)
 {
     size_t limit = facts.node.post_ops.size();
     while (true) {
         Fused fused{{}, fuse_post_ops(facts, channels, limit)};
         auto attr = attributes();
         attr.set_post_ops(fused.post_ops.ops);
-        fused.made = make(attr);
+        fused.made = make(attr, fused.post_ops.made);
         if (!is_slow(fused.made.implementation) || fused.post_ops.count == 0)
             return fused;
         limit = fused.post_ops.count - 1;
     }
+}
+
+Layout typed(Layout layout, Type type)
+{
+    layout.type = type;
+    return layout;
 }
 
 Choice choose(const Made &made, std::vector<PrimitiveKernel::Argument> arguments, std::vector<Reads> in,

@@ -11,6 +11,7 @@ namespace leat::cpu::onednn {
 struct FusedPostOps {
     dnnl::post_ops ops;
     size_t count = 0;          ///< how many of the node's
+    Type made = Type::f32;     ///< what the output is after them; the primitive rounds once, at its end
     std::optional<size_t> sum; ///< operand (index into NodeFacts::in) that the output starts with
     std::vector<PrimitiveKernel::Argument> arguments; ///< constants
 };
@@ -38,9 +39,12 @@ struct Fused {
     FusedPostOps post_ops;
 };
 
-/// The primitive that `make` gives with as many of the post-ops as it can take without falling back to loops that are
-/// not optimised. Throws dnnl::error when there is none at all.
-Fused make_fused(const NodeFacts &, Channels, const std::function<Made(const dnnl::primitive_attr &)> &make);
+/// The primitive that `make(attributes, type of its output)` gives with as many of the post-ops as it can take without
+/// falling back to loops that are not optimised. Throws dnnl::error when there is none at all.
+Fused make_fused(const NodeFacts &, Channels, const std::function<Made(const dnnl::primitive_attr &, Type)> &make);
+
+/// The same places for elements of that type.
+Layout typed(Layout, Type);
 
 /// Kernel of a primitive with the usual arguments, and the sum operand as what the output starts with. `in`: what the
 /// primitive reads at run time. `seen`: the output as the primitive sees it.

@@ -27,13 +27,13 @@ const ReduceRow reduce_rows[] = {
     {"ReduceSumSquare", Function::square, Function::add, vector_sum},
 };
 
-/// Reduces f32 of any layout: along rows where many reduced elements lie in one piece, else whole rows onto each
+/// Reduces floats of any layout: along rows where many reduced elements lie in one piece, else whole rows onto each
 /// other.
 class Reduce final : public Kernel {
   public:
     /// `out`: with the axes that are reduced, of size 1 or with stride 0.
     Reduce(const ReduceRow &row, const Layout &in, const std::vector<bool> &reduced, const Layout &out, int threads)
-        : row_(row), threads_(threads)
+        : row_(row), floats_{in.type}, threads_(threads)
     {
         for (size_t axis = 0; axis < in.rank(); axis++) {
             Loops &loops = reduced[axis] ? inside_ : kept_;
@@ -55,47 +55,58 @@ class Reduce final : public Kernel {
 
     void run(const Launch &launch) const override
     {
-        const auto *in = reinterpret_cast<const float *>(launch.in[0]);
-        auto *out = reinterpret_cast<float *>(launch.out[0]);
         const size_t outer = along_ ? kept_.depth() : kept_.depth() - 1;
         parallel_for(kept_.turns(outer), threads_, [&](int64_t first, int64_t last) {
-            std::vector<float> row(static_cast<size_t>(along_ ? inside_.sizes.back() : kept_.sizes.back()));
+            const int64_t length = along_ ? 1 : kept_.sizes.back();
+            std::vector<float> row(static_cast<size_t>(along_ ? inside_.sizes.back() : length));
+            std::vector<float> made(static_cast<size_t>(length));
             std::array<int64_t, 2> at{};
             for (int64_t turn = first; turn < last; turn++) {
                 kept_.offsets(turn, outer, at);
+                const std::byte *in = launch.in[0] + at[0] * floats_.element();
+                std::byte *to = launch.out[0] + at[1] * floats_.element();
+                float *out = floats_.made(to, made.data());
                 if (along_)
-                    out[at[1]] = reduce_along(in + at[0], row);
+                    *out = reduce_along(in, row);
                 else
-                    reduce_across(in + at[0], out + at[1], row);
+                    reduce_across(in, out, row);
+                floats_.write(to, out, length);
             }
         });
     }
 
   private:
     const ReduceRow &row_;
+    Floats floats_;
     int threads_;
     Loops kept_, inside_;
     int64_t count_ = 1;
     bool along_ = false;
 
-    float reduce_along(const float *in, std::vector<float> &row) const
+    /// The numbers at equal distances, as they go into the reduction.
+    const float *numbers(const std::byte *from, int64_t length, int64_t stride, std::vector<float> &row) const
     {
-        const Apply before = vector_function(row_.before), join = vector_function(row_.join);
+        const float *values = row.data();
+        if (stride == 1)
+            values = floats_.read(from, length, row.data());
+        else
+            for (int64_t i = 0; i < length; i++)
+                row[static_cast<size_t>(i)] = floats_.read_one(from + i * stride * floats_.element());
+        if (row_.before == Function::copy)
+            return values;
+        vector_function(row_.before)(row.data(), values, nullptr, false, length, 0, 0);
+        return row.data();
+    }
+
+    float reduce_along(const std::byte *in, std::vector<float> &row) const
+    {
+        const Apply join = vector_function(row_.join);
         const int64_t length = inside_.sizes.back(), stride = inside_.strides[0].back();
         float result = 0;
         std::array<int64_t, 1> at{};
         for (int64_t turn = 0; turn < inside_.turns(inside_.depth() - 1); turn++) {
             inside_.offsets(turn, inside_.depth() - 1, at);
-            const float *from = in + at[0];
-            if (stride != 1) {
-                for (int64_t i = 0; i < length; i++)
-                    row[static_cast<size_t>(i)] = from[i * stride];
-                from = row.data();
-            }
-            if (row_.before != Function::copy) {
-                before(row.data(), from, nullptr, false, length, 0, 0);
-                from = row.data();
-            }
+            const float *from = numbers(in + at[0] * floats_.element(), length, stride, row);
             const float part = row_.fold(from, length);
             if (turn == 0)
                 result = part;
@@ -106,23 +117,14 @@ class Reduce final : public Kernel {
         return result;
     }
 
-    void reduce_across(const float *in, float *out, std::vector<float> &row) const
+    void reduce_across(const std::byte *in, float *out, std::vector<float> &row) const
     {
-        const Apply before = vector_function(row_.before), join = vector_function(row_.join);
+        const Apply join = vector_function(row_.join);
         const int64_t length = kept_.sizes.back(), stride = kept_.strides[0].back();
         std::array<int64_t, 1> at{};
         for (int64_t turn = 0; turn < count_; turn++) {
             inside_.offsets(turn, inside_.depth(), at);
-            const float *from = in + at[0];
-            if (stride != 1) {
-                for (int64_t i = 0; i < length; i++)
-                    row[static_cast<size_t>(i)] = from[i * stride];
-                from = row.data();
-            }
-            if (row_.before != Function::copy) {
-                before(row.data(), from, nullptr, false, length, 0, 0);
-                from = row.data();
-            }
+            const float *from = numbers(in + at[0] * floats_.element(), length, stride, row);
             if (turn == 0)
                 std::copy_n(from, length, out);
             else
@@ -162,8 +164,8 @@ std::optional<std::vector<bool>> reduced_axes(const NodeFacts &facts)
 
 Attempt attempt_reduce(const NodeFacts &facts)
 {
-    if (facts.type(0) != Type::f32)
-        return "not f32";
+    if (!is_float(facts.type(0)))
+        return "no float";
     const Layout &in = facts.in[0].layout;
     if (in.count() == 0)
         return "it reduces no elements";
@@ -177,7 +179,7 @@ Attempt attempt_reduce(const NodeFacts &facts)
     for (size_t axis = 0; axis < dims.size(); axis++)
         if ((*reduced)[axis])
             dims[axis] = 1;
-    const Layout wide = Layout::like(in, Type::f32, dims);
+    const Layout wide = Layout::like(in, in.type, dims);
     const auto out = reshaped(wide, facts.out[0].dims);
     if (!out)
         return "the axes that stay do not lie side by side";

@@ -38,8 +38,8 @@ struct Planes {
 
 class Resize final : public Kernel {
   public:
-    Resize(Planes in, EvenTable rows, EvenTable columns, int threads)
-        : in_(in), rows_(std::move(rows)), columns_(std::move(columns)), threads_(threads)
+    Resize(Type type, Planes in, EvenTable rows, EvenTable columns, int threads)
+        : floats_{type}, in_(in), rows_(std::move(rows)), columns_(std::move(columns)), threads_(threads)
     {
         for (size_t x = 0; x < columns_.first.size(); x++)
             same_width_ = same_width_ && columns_.taps == 1 && columns_.first[x] == static_cast<int32_t>(x);
@@ -50,23 +50,36 @@ class Resize final : public Kernel {
     {
         const int64_t height = std::ssize(rows_.first);
         parallel_for(in_.count * height, threads_, [&](int64_t first, int64_t last) {
-            std::vector<float> mixed(static_cast<size_t>(rows_.taps > 1 ? in_.width * in_.pixel : 0));
-            const auto *in = reinterpret_cast<const float *>(launch.in[0]);
-            auto *out = reinterpret_cast<float *>(launch.out[0]);
-            const int64_t in_row = in_.width * in_.pixel, out_row = std::ssize(columns_.first) * in_.pixel;
+            const auto pixel = static_cast<size_t>(in_.pixel * floats_.element());
+            const size_t in_row = static_cast<size_t>(in_.width) * pixel, out_row = columns_.first.size() * pixel;
+            Rows rows(*this);
             for (int64_t turn = first; turn < last; turn++) {
                 const auto y = static_cast<size_t>(turn % height);
-                const float *plane = in + turn / height * in_.height * in_row;
-                float *to = out + turn * out_row;
+                const std::byte *plane = launch.in[0] + static_cast<size_t>(turn / height * in_.height) * in_row;
+                std::byte *to = launch.out[0] + static_cast<size_t>(turn) * out_row;
                 if (turn > first && y > 0 && same_taps(y, y - 1))
-                    std::memcpy(to, to - out_row, static_cast<size_t>(out_row) * sizeof(float));
+                    std::memcpy(to, to - out_row, out_row);
+                else if (rows_.taps == 1 && columns_.taps == 1)
+                    pick_pixels(to, plane + static_cast<size_t>(rows_.first[y]) * in_row, pixel);
                 else
-                    make_row(to, mix_rows(plane, y, mixed));
+                    make_row(to, plane, y, rows);
             }
         });
     }
 
   private:
+    /// Rows of f32 in the making.
+    struct Rows {
+        explicit Rows(const Resize &r)
+            : read(r.floats_.type != Type::f32 ? static_cast<size_t>(r.in_.width * r.in_.pixel) : 0),
+              mixed(static_cast<size_t>(r.in_.width * r.in_.pixel)),
+              made(r.floats_.type != Type::f32 ? r.columns_.first.size() * static_cast<size_t>(r.in_.pixel) : 0)
+        {
+        }
+        std::vector<float> read, mixed, made;
+    };
+
+    Floats floats_;
     Planes in_;
     EvenTable rows_, columns_;
     bool same_width_ = true;
@@ -79,34 +92,52 @@ class Resize final : public Kernel {
                std::equal(&rows_.weights[a * taps], &rows_.weights[a * taps] + taps, &rows_.weights[b * taps]);
     }
 
-    const float *mix_rows(const float *plane, size_t y, std::vector<float> &mixed) const
+    const float *mix_rows(const std::byte *plane, size_t y, Rows &rows) const
     {
         const int64_t length = in_.width * in_.pixel;
-        const float *from = plane + rows_.first[y] * length;
+        auto row = [&](int64_t k) {
+            return floats_.read(plane + (rows_.first[y] + k) * length * floats_.element(), length, rows.read.data());
+        };
         if (rows_.taps == 1)
-            return from;
+            return row(0);
         const Apply scale = vector_function(Function::affine), add = vector_function(Function::add_scaled);
         const float *weights = &rows_.weights[y * static_cast<size_t>(rows_.taps)];
-        scale(mixed.data(), from, nullptr, false, length, weights[0], 0);
+        scale(rows.mixed.data(), row(0), nullptr, false, length, weights[0], 0);
         for (int64_t k = 1; k < rows_.taps; k++)
-            add(mixed.data(), mixed.data(), from + k * length, false, length, weights[k], 0);
-        return mixed.data();
+            add(rows.mixed.data(), rows.mixed.data(), row(k), false, length, weights[k], 0);
+        return rows.mixed.data();
     }
 
-    void make_row(float *to, const float *row) const
+    void make_row(std::byte *to, const std::byte *plane, size_t y, Rows &rows) const
     {
-        const int64_t width = std::ssize(columns_.first);
-        const auto pixel = static_cast<size_t>(in_.pixel) * sizeof(float);
-        if (same_width_)
-            std::memcpy(to, row, static_cast<size_t>(width) * pixel);
-        else if (columns_.taps > 1)
-            mix_pixels(to, row, columns_.first.data(), columns_.weights.data(), columns_.taps, width, in_.pixel);
-        else if (in_.pixel == 1)
-            for (int64_t x = 0; x < width; x++)
-                to[x] = row[columns_.first[static_cast<size_t>(x)]];
+        const float *row = mix_rows(plane, y, rows);
+        const int64_t width = std::ssize(columns_.first), length = width * in_.pixel;
+        float *made = floats_.made(to, rows.made.data());
+        if (columns_.taps == 1)
+            pick_pixels(reinterpret_cast<std::byte *>(made), reinterpret_cast<const std::byte *>(row),
+                        static_cast<size_t>(in_.pixel) * sizeof(float));
         else
-            for (int64_t x = 0; x < width; x++)
-                std::memcpy(to + x * in_.pixel, row + columns_.first[static_cast<size_t>(x)] * in_.pixel, pixel);
+            mix_pixels(made, row, columns_.first.data(), columns_.weights.data(), columns_.taps, width, in_.pixel);
+        floats_.write(to, made, length);
+    }
+
+    /// Takes pixels of so many bytes as they are.
+    void pick_pixels(std::byte *to, const std::byte *row, size_t pixel) const
+    {
+        const size_t width = columns_.first.size();
+        auto pick = [&]<class T>(T) {
+            for (size_t x = 0; x < width; x++)
+                reinterpret_cast<T *>(to)[x] = reinterpret_cast<const T *>(row)[columns_.first[x]];
+        };
+        if (same_width_)
+            std::memcpy(to, row, width * pixel);
+        else if (pixel == sizeof(uint32_t))
+            pick(uint32_t());
+        else if (pixel == sizeof(uint16_t))
+            pick(uint16_t());
+        else
+            for (size_t x = 0; x < width; x++)
+                std::memcpy(to + x * pixel, row + static_cast<size_t>(columns_.first[x]) * pixel, pixel);
     }
 };
 
@@ -120,8 +151,8 @@ bool has_outside(const AxisTable &axis)
 Attempt attempt_resize(const NodeFacts &facts)
 {
     const Shape &dims = facts.dims(0);
-    if (facts.type(0) != Type::f32 || dims.size() != 4)
-        return "not f32 with two spatial axes";
+    if (!is_float(facts.type(0)) || dims.size() != 4)
+        return "no float with two spatial axes";
     for (size_t i = 1; i < facts.node.inputs.size(); i++)
         if (facts.has(i) && !facts.constant(i))
             return "its sizes are computed";
@@ -135,9 +166,10 @@ Attempt attempt_resize(const NodeFacts &facts)
     const bool last = dims[1] >= 8 || facts.in[0].layout.is_channels_last();
     const Planes planes{last ? dims[0] : dims[0] * dims[1], dims[2], dims[3], last ? dims[1] : 1};
     Choice choice;
-    choice.in = {{0, last ? Layout::channels_last(Type::f32, dims) : Layout::dense(Type::f32, dims)}};
-    choice.out = {last ? Layout::channels_last(Type::f32, facts.out[0].dims) : facts.out[0]};
-    choice.kernel = std::make_unique<Resize>(planes, even(resampling.axes[2], dims[2]),
+    const Type type = facts.type(0);
+    choice.in = {{0, last ? Layout::channels_last(type, dims) : Layout::dense(type, dims)}};
+    choice.out = {last ? Layout::channels_last(type, facts.out[0].dims) : Layout::dense(type, facts.out[0].dims)};
+    choice.kernel = std::make_unique<Resize>(type, planes, even(resampling.axes[2], dims[2]),
                                              even(resampling.axes[3], dims[3]), facts.threads);
     choice.detail = last ? "channels last" : "planes";
     return choice;

@@ -123,15 +123,16 @@ Choice solve_slices(const NodeFacts &facts, const Slice &whole, std::span<const 
             return solve(whole);
         scratch = std::max(scratch, (choices.back().scratch + 63) / 64 * 64);
     }
-    const auto in = static_cast<int64_t>(size_of(whole.in.type)), out = static_cast<int64_t>(size_of(whole.out.type));
+    const Layout made{choices.front().out[0].type, whole.out.dims, whole.out.strides};
+    const auto in = static_cast<int64_t>(size_of(whole.in.type)), out = static_cast<int64_t>(size_of(made.type));
     std::vector<Slices::Part> parts;
     for (size_t i = 0; i < slices.size(); i++)
         parts.push_back({std::move(choices[i].kernel), slices[i].in_offset * in, slices[i].out_offset * out});
     Choice choice = std::move(choices.front());
     choice.in[0].layout = whole.in;
-    choice.out = {whole.out};
+    choice.out = {made};
     if (choice.in_place)
-        choice.in[*choice.in_place].layout = whole.out;
+        choice.in[*choice.in_place].layout = made;
     choice.kernel = std::make_unique<Slices>(std::move(parts), scratch);
     choice.scratch = scratch * slices.size();
     choice.detail += " in " + std::to_string(slices.size()) + " parts";

@@ -15,7 +15,8 @@ namespace {
 class Softmax final : public Kernel {
   public:
     Softmax(const Layout &layout, size_t axis, bool logarithm, int threads)
-        : length_(layout.dims[axis]), stride_(layout.strides[axis]), logarithm_(logarithm), threads_(threads)
+        : floats_{layout.type}, length_(layout.dims[axis]), stride_(layout.strides[axis]), logarithm_(logarithm),
+          threads_(threads)
     {
         loops_ = {layout.dims, {layout.strides}};
         loops_.sizes[axis] = 1;
@@ -28,24 +29,27 @@ class Softmax final : public Kernel {
         const size_t outer = by_row_ ? loops_.depth() : loops_.depth() - 1;
         const int64_t side = by_row_ ? 1 : loops_.sizes.back(), parts = (side + block - 1) / block;
         parallel_for(loops_.turns(outer) * parts, threads_, [&](int64_t first, int64_t last) {
-            std::vector<float> scratch(by_row_ ? 0 : static_cast<size_t>((length_ + 2) * block));
+            std::vector<float> scratch(static_cast<size_t>(by_row_ ? length_ : (length_ + 2) * block));
             std::array<int64_t, 1> at{};
             for (int64_t turn = first; turn < last; turn++) {
                 loops_.offsets(turn / parts, outer, at);
-                const auto *in = reinterpret_cast<const float *>(launch.in[0]) + at[0];
-                auto *out = reinterpret_cast<float *>(launch.out[0]) + at[0];
                 const int64_t begin = turn % parts * block;
+                const int64_t offset = (at[0] + (by_row_ ? 0 : begin * loops_.strides[0].back())) * floats_.element();
+                const std::byte *in = launch.in[0] + offset;
+                std::byte *out = launch.out[0] + offset;
                 if (by_row_)
-                    row(in, out);
+                    row(in, out, scratch);
+                else if (floats_.type == Type::f32)
+                    rows<float>(in, out, std::min(block, side - begin), scratch);
                 else
-                    rows(in + begin * loops_.strides[0].back(), out + begin * loops_.strides[0].back(),
-                         std::min(block, side - begin), scratch);
+                    rows<BFloat16>(in, out, std::min(block, side - begin), scratch);
             }
         });
     }
 
   private:
     static constexpr int64_t block = 128;
+    Floats floats_;
     int64_t length_, stride_;
     bool logarithm_, by_row_;
     int threads_;
@@ -55,7 +59,15 @@ class Softmax final : public Kernel {
           max_ = vector_function(Function::max), log_ = vector_function(Function::log),
           reciprocal_ = vector_function(Function::reciprocal);
 
-    void row(const float *in, float *out) const
+    void row(const std::byte *from, std::byte *to, std::vector<float> &scratch) const
+    {
+        const float *in = floats_.read(from, length_, scratch.data());
+        float *out = floats_.made(to, scratch.data());
+        normalise(in, out);
+        floats_.write(to, out, length_);
+    }
+
+    void normalise(const float *in, float *out) const
     {
         const float highest = vector_max(in, length_);
         sub_(out, in, &highest, true, length_, 0, 0);
@@ -70,8 +82,10 @@ class Softmax final : public Kernel {
         mul_(out, out, &factor, true, length_, 0, 0);
     }
 
-    void rows(const float *in, float *out, int64_t count, std::vector<float> &scratch) const
+    template <class T> void rows(const std::byte *from, std::byte *to, int64_t count, std::vector<float> &scratch) const
     {
+        const auto *in = reinterpret_cast<const T *>(from);
+        auto *out = reinterpret_cast<T *>(to);
         float *highest = scratch.data(), *sum = highest + block, *values = sum + block;
         const int64_t step = loops_.strides[0].back();
         for (int64_t k = 0; k < length_; k++)
@@ -94,7 +108,7 @@ class Softmax final : public Kernel {
             float *each = values + k * block;
             (logarithm_ ? sub_ : mul_)(each, each, sum, false, count, 0, 0);
             for (int64_t i = 0; i < count; i++)
-                out[k * stride_ + i * step] = each[i];
+                out[k * stride_ + i * step] = T(each[i]);
         }
     }
 };
@@ -103,11 +117,11 @@ class Softmax final : public Kernel {
 
 Attempt attempt_softmax(const NodeFacts &facts)
 {
-    if (facts.type(0) != Type::f32)
-        return "not f32";
+    if (!is_float(facts.type(0)))
+        return "no float";
     if (facts.dims(0).empty())
         return "a single number";
-    const Layout layout = Layout::like(facts.in[0].layout, Type::f32, facts.dims(0));
+    const Layout layout = Layout::like(facts.in[0].layout, facts.type(0), facts.dims(0));
     const size_t axis = normal_axis(facts.attributes().integer("axis", -1), layout.rank());
     Choice choice;
     choice.in = {{0, layout}};

@@ -75,7 +75,7 @@ struct Spreading {
         return axes;
     }
     /// What the 1x1 convolution makes.
-    Layout made() const { return Layout::channels_last(Type::f32, {batch, wide(), height, width}); }
+    Layout made(Type type) const { return Layout::channels_last(type, {batch, wide(), height, width}); }
 };
 
 Spreading spreading_of(const NodeFacts &facts)
@@ -87,17 +87,19 @@ Spreading spreading_of(const NodeFacts &facts)
 Choice pointwise(const NodeFacts &facts, const Spreading &s, const Slice &slice)
 {
     // ONNX stores [in, out, row, column].
+    const Type type = facts.type(1);
     const Tensor weights = facts.weights.get(*facts.constant(1), "by pixel", [&] {
         return reordered(*facts.constant(1),
-                         {Type::f32, {s.rows, s.columns, s.outs, s.ins}, {s.columns, 1, s.rows * s.columns, s.wide()}});
+                         {type, {s.rows, s.columns, s.outs, s.ins}, {s.columns, 1, s.rows * s.columns, s.wide()}});
     });
     const Desc in = desc(slice.in);
-    const Layout kernel = Layout::dense(Type::f32, {s.wide(), s.ins, 1, 1});
+    const Layout kernel = Layout::dense(type, {s.wide(), s.ins, 1, 1});
     const Desc bias = facts.has(2) ? desc(Layout::dense(Type::f32, {s.wide()})) : Desc();
     FusedPostOps fused = fuse_post_ops(facts, {1, 4, 1}, leading_unary(facts.node));
     auto attr = attributes();
     attr.set_post_ops(fused.ops);
-    const Made made = convolution(in, any(Type::f32, kernel.dims), bias, desc(slice.out), window_of(slice.axes), attr);
+    const Layout out = typed(slice.out, fused.made);
+    const Made made = convolution(in, any(type, kernel.dims), bias, desc(out), window_of(slice.axes), attr);
     std::vector<Argument> arguments{{DNNL_ARG_SRC, in, Argument::From::in, 0},
                                     {DNNL_ARG_WEIGHTS, made.weights, Argument::From::constant, 0,
                                      packed(facts.weights, weights, desc(kernel), made.weights)}};
@@ -106,7 +108,7 @@ Choice pointwise(const NodeFacts &facts, const Spreading &s, const Slice &slice)
         arguments.push_back(
             {DNNL_ARG_BIAS, bias, Argument::From::constant, 0, reordered(*facts.constant(2), repeated)});
     }
-    return choose(made, std::move(arguments), {{0, slice.in}}, slice.out, slice.out, std::move(fused));
+    return choose(made, std::move(arguments), {{0, slice.in}}, out, out, std::move(fused));
 }
 
 /// Copies the channels of the 1x1 convolution to their pixels. Axes: batch, row, row in the window, column, column in
@@ -114,10 +116,10 @@ Choice pointwise(const NodeFacts &facts, const Spreading &s, const Slice &slice)
 std::unique_ptr<Kernel> make_spread(const Spreading &s, const Layout &out, int threads)
 {
     const Shape axes{s.batch, s.height, s.rows, s.width, s.columns, s.outs};
-    const Layout made = s.made();
+    const Layout made = s.made(out.type);
     const Layout from{
-        Type::f32, axes, {made.strides[0], made.strides[2], s.columns * s.outs, made.strides[3], s.outs, 1}};
-    const Layout to{Type::f32,
+        out.type, axes, {made.strides[0], made.strides[2], s.columns * s.outs, made.strides[3], s.outs, 1}};
+    const Layout to{out.type,
                     axes,
                     {out.strides[0], s.rows * out.strides[2], out.strides[2], s.columns * out.strides[3],
                      out.strides[3], out.strides[1]}};
@@ -135,11 +137,12 @@ Attempt attempt_touching_windows(const NodeFacts &facts)
         return "its windows overlap, or it has groups";
     return or_refusal([&] {
         const Spreading spreading = spreading_of(facts);
-        const Layout out = Layout::channels_last(Type::f32, facts.out[0].dims);
-        const size_t own = (spreading.made().bytes() + 63) / 64 * 64;
-        const Slice whole{Layout::channels_last(Type::f32, facts.dims(0)), spreading.made(), spreading.pixels()};
+        const Slice whole{Layout::channels_last(facts.type(0), facts.dims(0)), spreading.made(facts.out[0].type),
+                          spreading.pixels()};
         Choice choice = solve_slices(facts, whole, cut_pictures(whole, facts.threads),
                                      [&](const Slice &slice) { return pointwise(facts, spreading, slice); });
+        const Layout out = Layout::channels_last(choice.out[0].type, facts.out[0].dims);
+        const size_t own = (spreading.made(out.type).bytes() + 63) / 64 * 64;
         choice.kernel =
             std::make_unique<Spread>(std::move(choice.kernel), make_spread(spreading, out, facts.threads), own);
         choice.scratch += own;

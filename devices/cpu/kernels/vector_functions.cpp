@@ -5,6 +5,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 // After highway.h, which it needs.
+#include "inference/bfloat16-inl.h"
 #include <hwy/contrib/math/math-inl.h>
 
 #include <cstring>
@@ -16,6 +17,8 @@ namespace leat::cpu::HWY_NAMESPACE {
 namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
+using leat::HWY_NAMESPACE::load_bfloat16;
+using leat::HWY_NAMESPACE::store_bfloat16;
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 
@@ -337,6 +340,40 @@ void dequantise(float *to, const uint8_t *from, int64_t count, Quantisation q)
         dequantise_as(to, from, count, q);
 }
 
+void widen(float *to, const uint16_t *from, int64_t count)
+{
+    const D d;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    int64_t i = 0;
+    for (; i + lanes <= count; i += lanes)
+        hn::StoreU(load_bfloat16(d, from + i), d, to + i);
+    if (i == count)
+        return;
+    uint16_t rest[HWY_MAX_BYTES / sizeof(float)] = {};
+    HWY_ALIGN float made[HWY_MAX_BYTES / sizeof(float)];
+    const auto left = static_cast<size_t>(count - i) % std::size(rest); // the remainder only tells the compiler
+    std::memcpy(rest, from + i, left * sizeof(uint16_t));
+    hn::Store(load_bfloat16(d, rest), d, made);
+    std::memcpy(to + i, made, left * sizeof(float));
+}
+
+void narrow(uint16_t *to, const float *from, int64_t count)
+{
+    const D d;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    int64_t i = 0;
+    for (; i + lanes <= count; i += lanes)
+        store_bfloat16(hn::LoadU(d, from + i), d, to + i);
+    if (i == count)
+        return;
+    HWY_ALIGN float rest[HWY_MAX_BYTES / sizeof(float)] = {};
+    uint16_t made[HWY_MAX_BYTES / sizeof(float)];
+    const auto left = static_cast<size_t>(count - i) % std::size(rest);
+    std::memcpy(rest, from + i, left * sizeof(float));
+    store_bfloat16(hn::Load(d, rest), d, made);
+    std::memcpy(to + i, made, left * sizeof(uint16_t));
+}
+
 Apply find(Function function)
 {
     return table[static_cast<size_t>(function)];
@@ -356,6 +393,8 @@ HWY_EXPORT(min_of);
 HWY_EXPORT(mix);
 HWY_EXPORT(quantise);
 HWY_EXPORT(dequantise);
+HWY_EXPORT(widen);
+HWY_EXPORT(narrow);
 
 Apply vector_function(Function function)
 {
@@ -385,6 +424,16 @@ void vector_quantise(uint8_t *to, const float *from, int64_t count, Quantisation
 void vector_dequantise(float *to, const uint8_t *from, int64_t count, Quantisation q)
 {
     HWY_DYNAMIC_DISPATCH(dequantise)(to, from, count, q);
+}
+
+void vector_widen(float *to, const std::byte *from, int64_t count)
+{
+    HWY_DYNAMIC_DISPATCH(widen)(to, reinterpret_cast<const uint16_t *>(from), count);
+}
+
+void vector_narrow(std::byte *to, const float *from, int64_t count)
+{
+    HWY_DYNAMIC_DISPATCH(narrow)(reinterpret_cast<uint16_t *>(to), from, count);
 }
 
 void mix_pixels(float *to, const float *row, const int32_t *first, const float *weights, int64_t taps, int64_t count,

@@ -1,4 +1,7 @@
 #pragma once
+#include <leat/tensor.h>
+
+#include <cstddef>
 #include <cstdint>
 
 namespace leat::cpu {
@@ -63,6 +66,36 @@ struct Quantisation {
 };
 void vector_quantise(uint8_t *to, const float *from, int64_t count, Quantisation);
 void vector_dequantise(float *to, const uint8_t *from, int64_t count, Quantisation);
+
+/// bf16 to f32 and back, rounded to nearest even.
+void vector_widen(float *to, const std::byte *from, int64_t count);
+void vector_narrow(std::byte *to, const float *from, int64_t count);
+
+/// Numbers in memory of a node, f32 or bf16, of which kernels see f32.
+struct Floats {
+    Type type = Type::f32;
+    int64_t element() const { return static_cast<int64_t>(size_of(type)); }
+    /// Where `count` neighbours lie as f32: in place, or in `row`, which has room for them.
+    const float *read(const std::byte *from, int64_t count, float *row) const
+    {
+        if (type == Type::f32)
+            return reinterpret_cast<const float *>(from);
+        vector_widen(row, from, count);
+        return row;
+    }
+    float read_one(const std::byte *from) const
+    {
+        return type == Type::f32 ? *reinterpret_cast<const float *>(from)
+                                 : static_cast<float>(*reinterpret_cast<const BFloat16 *>(from));
+    }
+    /// Where to make `count` neighbours: in place, or in `row`, from which write() takes them.
+    float *made(std::byte *to, float *row) const { return type == Type::f32 ? reinterpret_cast<float *>(to) : row; }
+    void write(std::byte *to, const float *made, int64_t count) const
+    {
+        if (type != Type::f32)
+            vector_narrow(to, made, count);
+    }
+};
 
 /// Pixels of `channels` numbers, each a mixture of `taps` neighbouring pixels of `row` from pixel first[x] on with the
 /// weights from weights[x * taps] on.

@@ -23,13 +23,12 @@ Dims spatial(const Shape &shape)
 
 std::string convolution_fault(const NodeFacts &facts)
 {
-    for (const Operand &operand : facts.in)
-        if (operand && operand.layout.type != Type::f32)
-            return "not all f32";
+    if (!is_float(facts.type(0)) || facts.type(1) != facts.type(0))
+        return "its data and weights are not floats of one type";
     if (!facts.constant(1))
         return "its weights are computed";
-    if (facts.has(2) && !facts.constant(2))
-        return "its bias is computed";
+    if (facts.has(2) && (!facts.constant(2) || facts.type(2) != Type::f32))
+        return "its bias is computed, or not f32";
     if (facts.dims(0).size() < 3 || facts.dims(0).size() > 5)
         return "it has neither one, two nor three spatial axes";
     return "";
