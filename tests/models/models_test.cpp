@@ -29,6 +29,8 @@ namespace {
 enum class Rule : uint8_t {
     close,     ///< each element within 1e-3 of the output's range
     half,      ///< within 2e-2 of the range
+    short_,    ///< bf16: 19 of 20 elements within 2e-2 of the range, and nearly the same direction: 8 bits of mantissa
+               ///< move steep sigmoids and boxes of background by more
     integer,   ///< within 5e-2 of the range, and the same winner
     quantized, ///< the same winner and nearly the same direction: a rounding that falls the other way spreads, so that
                ///< sums in double instead of float move mobilenetv2-12-qdq by 0.07 of the range
@@ -111,19 +113,32 @@ struct Output {
     bool rounded;     ///< the stored one was rounded to f16
 };
 
-/// Largest distance as a part of the range of what is wanted.
-double worst(const Output &output)
+/// From the lowest to the highest element; of an only one, its size.
+double range_of(const Output &output)
+{
+    const auto want = output.want.values<double>();
+    const auto [lowest, highest] = std::minmax_element(want.begin(), want.end());
+    return want.size() == 1 ? std::abs(want[0]) : *highest - *lowest;
+}
+
+/// The distance of each element, the shortest first.
+std::vector<double> distances(const Output &output)
 {
     const auto want = output.want.values<double>(), got = output.got.values<double>();
-    const auto [lowest, highest] = std::minmax_element(want.begin(), want.end());
-    const double range = want.size() == 1 ? std::abs(want[0]) : *highest - *lowest;
-    double result = 0;
+    std::vector<double> result;
     for (size_t i = 0; i < want.size(); i++) {
         const double rounding = output.rounded ? std::abs(want[i]) * 0x1p-11 + 0x1p-25 : 0;
         const double distance = std::abs(got[i] - want[i]);
-        result = std::isnan(distance) ? INFINITY : std::max(result, (distance - rounding) / range);
+        result.push_back(std::isnan(distance) ? INFINITY : distance - rounding);
     }
+    std::sort(result.begin(), result.end());
     return result;
+}
+
+/// Largest distance as a part of the range of what is wanted.
+double worst(const Output &output)
+{
+    return std::max(0., distances(output).back() / range_of(output));
 }
 
 double cosine(const Output &output)
@@ -145,6 +160,23 @@ void expect_close(const std::vector<Output> &outputs, double distance)
         EXPECT_LE(worst(output), distance) << output.name;
 }
 
+/// An only number is near 0 by chance: the largest of several says what is far.
+void expect_short(const std::vector<Output> &outputs)
+{
+    double only = 0;
+    for (const Output &output : outputs)
+        if (output.want.count() == 1)
+            only = std::max(only, range_of(output));
+    for (const Output &output : outputs) {
+        const std::vector<double> all = distances(output);
+        const bool single = all.size() == 1;
+        EXPECT_LE(all[(all.size() - 1) * 19 / 20] / (single ? only : range_of(output)), 2e-2) << output.name;
+        if (!single) {
+            EXPECT_GE(cosine(output), 0.995) << output.name;
+        }
+    }
+}
+
 void expect_quantized(const std::vector<Output> &outputs)
 {
     for (const Output &output : outputs) {
@@ -157,34 +189,6 @@ void expect_quantized(const std::vector<Output> &outputs)
 const Output &named(const std::vector<Output> &outputs, const std::string &name)
 {
     return *std::find_if(outputs.begin(), outputs.end(), [&](const Output &output) { return output.name == name; });
-}
-
-/// Outputs labels [1, n], boxes [1, n, 4], scores [1, n].
-void expect_detections(const std::vector<Output> &outputs)
-{
-    constexpr double least_score = 0.3, score_distance = 0.01, box_distance = 1;
-    const Output &labels = named(outputs, "labels"), &boxes = named(outputs, "boxes");
-    const Output &scores = named(outputs, "scores");
-    const size_t rows = scores.want.count();
-    auto matches = [&](size_t want, size_t got) {
-        bool fits = labels.want.data<double>()[want] == labels.got.data<double>()[got] &&
-                    std::abs(scores.want.data<double>()[want] - scores.got.data<double>()[got]) < score_distance;
-        for (size_t i = 0; i < 4; i++)
-            fits = fits && std::abs(boxes.want.data<double>()[4 * want + i] - boxes.got.data<double>()[4 * got + i]) <
-                               box_distance;
-        return fits;
-    };
-    size_t found = 0;
-    for (size_t want = 0; want < rows; want++) {
-        if (scores.want.data<double>()[want] < least_score)
-            continue;
-        found++;
-        bool any = false;
-        for (size_t got = 0; got < rows; got++)
-            any = any || matches(want, got);
-        EXPECT_TRUE(any) << "no row like " << want << ", of score " << scores.want.data<double>()[want];
-    }
-    EXPECT_GT(found, 0u);
 }
 
 /// Corners of a box.
@@ -200,10 +204,45 @@ double overlap(const Corners &a, const Corners &b)
     return width * height / (area(a) + area(b) - width * height);
 }
 
-/// One output of rows image, label, score, box; an image of -1 ends them.
-void expect_rows(const std::vector<Output> &outputs)
+/// Outputs labels [1, n], boxes [1, n, 4], scores [1, n].
+void expect_detections(const std::vector<Output> &outputs, InferencePrecision precision)
 {
-    constexpr double least_score = 0.3, score_distance = 0.03, least_overlap = 0.9;
+    constexpr double least_score = 0.3;
+    const bool is_short = precision == InferencePrecision::bf16;
+    const double score_distance = is_short ? 0.03 : 0.01, least_overlap = is_short ? 0.9 : 0.99;
+    const Output &labels = named(outputs, "labels"), &boxes = named(outputs, "boxes");
+    const Output &scores = named(outputs, "scores");
+    const size_t rows = scores.want.count();
+    auto box_of = [&](const Tensor &tensor, size_t row) {
+        const double *corners = tensor.data<double>() + 4 * row;
+        return Corners{corners[0], corners[1], corners[2], corners[3]};
+    };
+    auto matches = [&](size_t want, size_t got) {
+        return labels.want.data<double>()[want] == labels.got.data<double>()[got] &&
+               std::abs(scores.want.data<double>()[want] - scores.got.data<double>()[got]) < score_distance &&
+               overlap(box_of(boxes.want, want), box_of(boxes.got, got)) >= least_overlap;
+    };
+    size_t found = 0;
+    for (size_t want = 0; want < rows; want++) {
+        if (scores.want.data<double>()[want] < least_score)
+            continue;
+        found++;
+        bool any = false;
+        for (size_t got = 0; got < rows; got++)
+            any = any || matches(want, got);
+        EXPECT_TRUE(any) << "no row like " << want << ", of score " << scores.want.data<double>()[want];
+    }
+    EXPECT_GT(found, 0u);
+}
+
+/// One output of rows image, label, score, box; an image of -1 ends them.
+void expect_rows(const std::vector<Output> &outputs, InferencePrecision precision)
+{
+    constexpr double least_score = 0.3, least_overlap = 0.9;
+    const bool is_short = precision == InferencePrecision::bf16;
+    const double score_distance = is_short ? 0.05 : 0.03;
+    // Two boxes that overlap by nearly as much as suppression allows may stay both, or not.
+    const double suppressed = is_short ? 0.4 : INFINITY;
     constexpr size_t width = 7;
     ASSERT_EQ(outputs.size(), 1u);
     struct Row {
@@ -219,7 +258,7 @@ void expect_rows(const std::vector<Output> &outputs)
         }
         return rows;
     };
-    auto expect_found = [](const std::vector<Row> &wanted, const std::vector<Row> &among, double least) {
+    auto expect_found = [&](const std::vector<Row> &wanted, const std::vector<Row> &among, double least) {
         size_t found = 0;
         for (const Row &want : wanted) {
             if (want.score < least)
@@ -227,17 +266,19 @@ void expect_rows(const std::vector<Output> &outputs)
             found++;
             EXPECT_TRUE(std::any_of(among.begin(), among.end(),
                                     [&](const Row &row) {
+                                        const double shared = overlap(row.box, want.box);
+                                        const bool same = std::abs(row.score - want.score) < score_distance &&
+                                                          shared >= least_overlap;
                                         return row.label == want.label &&
-                                               std::abs(row.score - want.score) < score_distance &&
-                                               overlap(row.box, want.box) >= least_overlap;
+                                               (same || (row.score > want.score && shared > suppressed));
                                     }))
                 << "no row like the one of score " << want.score;
         }
-        EXPECT_GT(found, 0u);
+        return found;
     };
     const auto want = rows_of(outputs[0].want), got = rows_of(outputs[0].got);
-    expect_found(want, got, least_score);
-    expect_found(got, want, least_score + score_distance);
+    EXPECT_GT(expect_found(want, got, least_score), 0u);
+    expect_found(got, want, least_score + (is_short ? 3 : 1) * score_distance);
 }
 
 void expect_integer(const std::vector<Output> &outputs)
@@ -302,8 +343,8 @@ std::vector<Case> all_cases()
         cases.push_back(file.extension() == ".xml" ? ir_case(file) : onnx_case(file));
         cases.push_back(cases.back());
         cases.back().precision = InferencePrecision::bf16;
-        if (cases.back().rule == Rule::close)
-            cases.back().rule = Rule::half;
+        if (cases.back().rule == Rule::close || cases.back().rule == Rule::half)
+            cases.back().rule = Rule::short_;
         if (reference_models.count(file.stem())) {
             cases.push_back(cases[cases.size() - 2]);
             cases.back().device = "REF";
@@ -362,10 +403,11 @@ TEST_P(Models, GivesTheStoredOutputs)
     switch (rule) {
     case Rule::close: return expect_close(outputs, 1e-3);
     case Rule::half: return expect_close(outputs, 2e-2);
+    case Rule::short_: return expect_short(outputs);
     case Rule::integer: return expect_integer(outputs);
-    case Rule::rows: return expect_rows(outputs);
+    case Rule::rows: return expect_rows(outputs, precision);
     case Rule::quantized: return expect_quantized(outputs);
-    case Rule::detection: return expect_detections(outputs);
+    case Rule::detection: return expect_detections(outputs, precision);
     }
 }
 
