@@ -208,7 +208,7 @@ std::function<int()> add_benchmark(CLI::App &app)
            "async: requests side by side, with the hint throughput; sync: one after the other, with the hint latency")
         ->check(CLI::IsMember({"async", "sync"}));
     app.add_option("-i,--input", options->inputs,
-                   "Pictures, or NAME=FILE.npy; inputs without a file get random numbers")
+                   "Pictures and videos, or NAME=FILE.npy; inputs without a file get random numbers")
         ->take_all()
         ->allow_extra_args(false);
     app.add_option("--shape", options->shapes, "NAME=1x3x224x224: other sizes for an input")
@@ -226,6 +226,9 @@ std::function<int()> add_benchmark(CLI::App &app)
            "Seconds to measure, with --sweep for each combination; without it 10")
         ->check(CLI::PositiveNumber)
         ->excludes(iterations);
+    app.add_option("--max-rate", options->limit.most_per_second,
+                   "Start no more inferences a second than this, as a camera does")
+        ->check(CLI::PositiveNumber);
     app.add_flag("--decode", options->decode, "Decode the pictures while measuring, on a thread of its own");
     app.add_flag("--layers", options->layers, "Measure every layer and list them");
     app.add_flag("--sweep", options->sweep, "Try streams, requests and batches, and compare the best with the hint");

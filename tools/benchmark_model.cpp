@@ -174,6 +174,76 @@ BenchmarkModel open_with_tensors(const BenchmarkOptions &options, const Options 
     return model;
 }
 
+/// What a video is measured with when it is decoded before.
+constexpr size_t most_frames = 32;
+
+Image fitted(Image image, const ImageSpec &spec)
+{
+    image.to_frame = fit(spec, {0, 0, static_cast<float>(image.width), static_cast<float>(image.height)});
+    return image;
+}
+
+std::vector<Image> first_frames(const std::string &path, const ImageSpec &spec)
+{
+    FrameReader reader(path);
+    std::vector<Image> frames;
+    while (frames.size() < most_frames) {
+        std::optional<Image> frame = reader.next();
+        if (!frame)
+            break;
+        frames.push_back(fitted(std::move(*frame), spec));
+    }
+    return frames;
+}
+
+/// The frames of a file, and again from the first.
+class FrameLoop {
+  public:
+    FrameLoop(std::string path, const ImageSpec &spec) : path_(std::move(path)), spec_(spec), reader_(path_) {}
+    Image next()
+    {
+        std::optional<Image> frame = reader_.next();
+        if (!frame) {
+            reader_ = FrameReader(path_);
+            frame = reader_.next();
+        }
+        return fitted(std::move(*frame), spec_);
+    }
+
+  private:
+    std::string path_;
+    ImageSpec spec_;
+    FrameReader reader_;
+};
+
+std::shared_ptr<std::vector<FrameLoop>> loops_of(const std::vector<std::string> &paths, const ImageSpec &spec)
+{
+    auto loops = std::make_shared<std::vector<FrameLoop>>();
+    for (const std::string &path : paths)
+        loops->emplace_back(path, spec);
+    return loops;
+}
+
+std::string counted(size_t count, const std::string &noun)
+{
+    return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
+}
+
+/// "2 pictures and 1 video (32 frames), decoded before"
+std::string list_of(const std::vector<std::vector<Image>> &decoded, bool while_measuring)
+{
+    size_t pictures = 0, videos = 0, frames = 0;
+    for (const auto &file : decoded) {
+        (file.size() == 1 ? pictures : videos)++;
+        frames += file.size();
+    }
+    std::string text = pictures > 0 ? counted(pictures, "picture") : "";
+    if (videos > 0)
+        text += (text.empty() ? "" : " and ") + counted(videos, "video") +
+                (while_measuring ? "" : " (" + counted(frames - pictures, "frame") + ")");
+    return text + (while_measuring ? ", decoded while measuring" : ", decoded before");
+}
+
 BenchmarkModel open_with_pictures(const BenchmarkOptions &options, const Options &compile)
 {
     if (!options.shapes.empty() || options.batch > 0)
@@ -194,21 +264,18 @@ BenchmarkModel open_with_pictures(const BenchmarkOptions &options, const Options
     model.compiled = opened->compiled;
     model.owner = opened;
 
-    const auto load = [spec = opened->spec](const std::string &path) {
-        Image image = read_picture(path);
-        image.to_frame = fit(spec, {0, 0, static_cast<float>(image.width), static_cast<float>(image.height)});
-        return image;
-    };
-    const std::vector<std::string> paths = options.inputs;
-    for (const std::string &path : paths)
-        model.feed.images.push_back(load(path));
+    std::vector<std::vector<Image>> decoded;
+    for (const std::string &path : options.inputs)
+        decoded.push_back(first_frames(path, opened->spec));
+    for (const auto &frames : decoded)
+        model.feed.images.insert(model.feed.images.end(), frames.begin(), frames.end());
     if (options.decode)
-        model.feed.decode = [load, paths](size_t number) { return load(paths[number % paths.size()]); };
+        model.feed.decode = [loops = loops_of(options.inputs, opened->spec)](size_t number) {
+            return (*loops)[number % loops->size()].next();
+        };
     for (const Port &port : model.compiled->inputs())
         if (port.image)
-            model.inputs.push_back({port, std::to_string(paths.size()) +
-                                              (paths.size() == 1 ? " picture" : " pictures") +
-                                              (options.decode ? ", decoded while measuring" : ", decoded before")});
+            model.inputs.push_back({port, list_of(decoded, options.decode)});
     Tensors constants;
     size_t next = 0;
     for (const Port &port : model.compiled->inputs())

@@ -204,6 +204,11 @@ double part_done(const Limit &limit, int64_t started, TimePoint begin)
     return std::chrono::duration<double>(Clock::now() - begin) / limit.time_s;
 }
 
+Clock::duration started_after(double seconds)
+{
+    return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+}
+
 double warm_up(Requests &requests, int count, const Image *image)
 {
     requests.start(image);
@@ -232,6 +237,8 @@ Measurement measure(CompiledModel &model, const Feed &feed, int requests, const 
     const TimePoint begin = Clock::now();
     double done = 0;
     for (int64_t started = 0; done < 1; done = part_done(limit, started, begin)) {
+        if (limit.most_per_second > 0)
+            std::this_thread::sleep_until(begin + started_after(static_cast<double>(started) / limit.most_per_second));
         Image decoded;
         if (decoding) {
             decoded = decoding->next();

@@ -38,6 +38,7 @@ struct Feed {
 struct Limit {
     int64_t iterations = 0; ///< 0: time counts
     std::chrono::duration<double> time_s{10};
+    double most_per_second = 0; ///< starts are spread so that there are no more; 0: as many as can be
 };
 
 struct Measurement {

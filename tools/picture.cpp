@@ -62,28 +62,33 @@ class Pipeline {
     Pipeline(const Pipeline &) = delete;
     Pipeline &operator=(const Pipeline &) = delete;
 
-    Sample first_frame()
+    void play() { gst_element_set_state(pipeline_.get(), GST_STATE_PLAYING); }
+
+    /// Nothing at the end. Throws Error.
+    Sample next_frame()
     {
-        constexpr GstClockTime limit = 60 * GST_SECOND;
-        gst_element_set_state(pipeline_.get(), GST_STATE_PAUSED);
-        const GstStateChangeReturn reached = gst_element_get_state(pipeline_.get(), nullptr, nullptr, limit);
-        if (reached == GST_STATE_CHANGE_ASYNC)
-            throw Error("decoding took more than a minute");
-        Sample sample;
-        if (reached != GST_STATE_CHANGE_FAILURE)
-            sample.reset(gst_app_sink_try_pull_preroll(GST_APP_SINK(sink_.get()), 0));
-        if (!sample)
-            throw Error(reason());
-        return sample;
+        constexpr GstClockTime limit = 60 * GST_SECOND, slice = 20 * GST_MSECOND;
+        GstAppSink *sink = GST_APP_SINK(sink_.get());
+        for (GstClockTime waited = 0; waited < limit; waited += slice) {
+            Sample sample(gst_app_sink_try_pull_sample(sink, slice));
+            if (sample)
+                return sample;
+            if (const std::string error = reason(); !error.empty())
+                throw Error(error);
+            if (gst_app_sink_is_eos(sink))
+                return nullptr;
+        }
+        throw Error("decoding took more than a minute");
     }
 
   private:
+    /// Of the first error; empty when there was none.
     std::string reason()
     {
         const Ref<GstBus> bus(gst_element_get_bus(pipeline_.get()));
         GstMessage *message = gst_bus_pop_filtered(bus.get(), GST_MESSAGE_ERROR);
         if (!message)
-            return "it holds no picture";
+            return {};
         GError *error = nullptr;
         gst_message_parse_error(message, &error, nullptr);
         std::string text = error->message;
@@ -134,14 +139,41 @@ Image copy_of(GstSample *sample)
 
 } // namespace
 
-Image read_picture(const std::string &path)
+struct FrameReader::State {
+    explicit State(const std::string &file) : path(file), pipeline(file) { pipeline.play(); }
+    const std::string path;
+    Pipeline pipeline;
+    bool any = false;
+};
+
+FrameReader::FrameReader(const std::string &path)
 {
-    return in_context("picture \"" + path + "\"", [&] {
+    in_context("picture \"" + path + "\"", [&] {
         if (!std::filesystem::is_regular_file(path))
             throw Error("there is no such file");
         gst_init(nullptr, nullptr);
-        return copy_of(Pipeline(path).first_frame().get());
+        state_ = std::make_unique<State>(path);
     });
+}
+
+FrameReader::~FrameReader() = default;
+FrameReader::FrameReader(FrameReader &&) noexcept = default;
+FrameReader &FrameReader::operator=(FrameReader &&) noexcept = default;
+
+std::optional<Image> FrameReader::next()
+{
+    return in_context("picture \"" + state_->path + "\"", [&]() -> std::optional<Image> {
+        const Sample sample = state_->pipeline.next_frame();
+        if (!sample && !state_->any)
+            throw Error("it holds no picture");
+        state_->any = true;
+        return sample ? std::optional(copy_of(sample.get())) : std::nullopt;
+    });
+}
+
+Image read_picture(const std::string &path)
+{
+    return *FrameReader(path).next();
 }
 
 } // namespace leat

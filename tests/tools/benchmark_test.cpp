@@ -100,6 +100,12 @@ TEST(Measure, EndsWhenTheTimeIsOver)
     EXPECT_GE(measured.duration_ms, 20);
 }
 
+TEST(Measure, StartsNoMoreASecondThanAllowed)
+{
+    const Measurement measured = measure(*doubling("FAKE"), zeros(), 2, {6, 0s, 100});
+    EXPECT_GE(measured.duration_ms, 50); // the sixth starts after that
+}
+
 TEST(Measure, CountsFailuresAndLeavesThemOut)
 {
     const auto model = doubling("FAKE(fail_every=5)"); // the warm-up runs two inferences
@@ -263,6 +269,20 @@ TEST(Benchmark, TellsWhatIsWrong)
         leat_command({"benchmark", open, "--shape", "1x4", "--iterations", "1", "--json", folder / "no/report.json"});
     EXPECT_EQ(unwritable.status, 1);
     EXPECT_NE(unwritable.err.find("cannot be written"), std::string::npos);
+}
+
+TEST(Benchmark, TakesVideos)
+{
+    const std::filesystem::path street = source_root() / "pipelines/street";
+    const auto from = [&](std::vector<std::string> more) {
+        std::vector<std::string> arguments{street / "street.onnx", "-i", street / "street.mp4", "--iterations", "40"};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        const Json report = report_of(arguments);
+        EXPECT_EQ(report.at("count"), 40);
+        return report.at("inputs")[0].at("from").get<std::string>();
+    };
+    EXPECT_EQ(from({}), "1 video (32 frames), decoded before");
+    EXPECT_EQ(from({"--decode"}), "1 video, decoded while measuring");
 }
 
 /// The time of decoding and of inference overlaps, and ImageToTensor is a slice of its own.

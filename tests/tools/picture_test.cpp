@@ -54,6 +54,27 @@ TEST(Picture, PngKeepsEveryPixel)
         }
 }
 
+TEST(FrameReader, GivesTheFramesOfAVideoAndThenNothing)
+{
+    FrameReader reader(source_root() / "pipelines/street/street.mp4");
+    std::vector<std::vector<uint8_t>> rows;
+    while (const auto frame = reader.next())
+        rows.emplace_back(frame->planes[0].data, frame->planes[0].data + frame->width);
+    EXPECT_GT(rows.size(), 32u);
+    EXPECT_FALSE(reader.next());
+    FrameReader again(source_root() / "pipelines/street/street.mp4");
+    const Image first = *again.next();
+    EXPECT_EQ(rows[0], std::vector<uint8_t>(first.planes[0].data, first.planes[0].data + first.width));
+}
+
+TEST(FrameReader, OfAFileWithoutFramesSaysSo)
+{
+    TemporaryFolder folder;
+    FrameReader reader(folder.write("text.mp4", "this is no video"));
+    EXPECT_THROW(reader.next(), Error);
+    EXPECT_THROW(FrameReader(folder / "none.mp4"), Error);
+}
+
 TEST(Picture, JpegIsDecoded)
 {
     TemporaryFolder folder;
