@@ -2,6 +2,7 @@
 #include "ops.h"
 
 #include <algorithm>
+#include <cmath>
 #include <span>
 
 namespace leat {
@@ -206,6 +207,173 @@ void dft_by_axis(ImportedNode &node)
     node.set_input(2, node.add_integer(node.attributes.integer("axis", 1)));
     node.attributes.erase("axis");
     node.add_as("DFT");
+}
+
+/// x · sigmoid(alpha · x)
+void sigmoid_gate(ImportedNode &node, float usual_alpha)
+{
+    const ValueId x = node.input(0);
+    const ValueId alpha = node.add("CastLike", {node.add_number(node.attributes.number("alpha", usual_alpha)), x});
+    node.add("Mul", {x, node.add("Sigmoid", {node.add("Mul", {x, alpha})})}, node.outputs);
+}
+
+void swish(ImportedNode &node)
+{
+    sigmoid_gate(node, 1);
+}
+
+/// Whether the value is of bools, as far as the nodes before it tell: nothing infers types while a file is read.
+bool is_boolean(const Graph &graph, ValueId id)
+{
+    constexpr std::string_view makers[] = {"And",   "Equal", "Greater", "GreaterOrEqual",
+                                           "IsInf", "IsNaN", "Less",    "LessOrEqual",
+                                           "Not",   "Or",    "Xor"},
+                               movers[] = {"Concat", "Expand",  "Gather", "Identity",  "Pad",   "Reshape",
+                                           "Slice",  "Squeeze", "Tile",   "Transpose", "Trilu", "Unsqueeze"};
+    constexpr int farthest = 10000; // nodes back
+    auto node = graph.nodes.rbegin();
+    for (int i = 0; i < farthest && graph.values[id].type == Type::undefined && node != graph.nodes.rend();
+         i++, node++) {
+        if (std::find(node->outputs.begin(), node->outputs.end(), id) == node->outputs.end())
+            continue;
+        const std::string_view name = node->op->name;
+        if (std::find(std::begin(makers), std::end(makers), name) != std::end(makers))
+            return true;
+        if (name == "Cast")
+            return node->attributes.text("to", "") == to_string(Type::boolean);
+        if (name != "Where" && std::find(std::begin(movers), std::end(movers), name) == std::end(movers))
+            return false;
+        const size_t moved = name == "Where" ? 1 : 0;
+        if (moved >= node->inputs.size() || node->inputs[moved] == no_value)
+            return false;
+        id = node->inputs[moved];
+    }
+    return graph.values[id].type == Type::boolean;
+}
+
+Attributes permutation(std::vector<int64_t> order)
+{
+    return with(std::pair<const char *, Attribute>("perm", std::move(order)));
+}
+
+/// The heads of query, key and value: attributes where these have rank 3, else their axis 1; 0 where that is not known.
+struct Heads {
+    bool joined; ///< in the last axis of rank 3
+    int64_t query, key;
+};
+
+Heads heads_of(const ImportedNode &node)
+{
+    Heads heads{node.rank(0) == 3u || (!node.rank(0) && node.attributes.has("q_num_heads")),
+                node.attributes.integer("q_num_heads", 0), node.attributes.integer("kv_num_heads", 0)};
+    if (!heads.joined) {
+        const auto counted = [&](size_t input) {
+            const auto &shape = node.graph.values[node.input(input)].shape;
+            return shape && shape->size() == 4 ? std::max<int64_t>((*shape)[1], 0) : 0;
+        };
+        heads.query = counted(0);
+        heads.key = counted(1);
+    }
+    constexpr int64_t most = 65536;
+    if ((heads.joined && (heads.query < 1 || heads.key < 1)) || heads.query > most || heads.key > most ||
+        (heads.query > 0 && heads.key > 0 && heads.query % heads.key != 0))
+        throw Error("operator Attention has " + std::to_string(heads.query) + " heads of queries and " +
+                    std::to_string(heads.key) + " of keys; want a multiple of the keys'");
+    return heads;
+}
+
+/// [batch, length, heads · size] as [batch, heads, length, size].
+ValueId apart(ImportedNode &node, ValueId value, int64_t heads)
+{
+    return node.add("Transpose", {node.add("Reshape", {value, node.add_integers({0, 0, heads, -1})})},
+                    permutation({0, 2, 1, 3}));
+}
+
+/// Each head of keys or values as often as there are heads of queries for it.
+ValueId repeated(ImportedNode &node, ValueId value, const Heads &heads)
+{
+    if (heads.query == heads.key || heads.query == 0 || heads.key == 0)
+        return value;
+    std::vector<int64_t> chosen;
+    for (int64_t i = 0; i < heads.query; i++)
+        chosen.push_back(i / (heads.query / heads.key));
+    return node.add("Gather", {value, node.add_integers(chosen)}, with(integer("axis", 1)));
+}
+
+/// Numbers from 0 on, as many as the last axis but one of the value has, along that axis or the last one.
+ValueId places(ImportedNode &node, ValueId value, bool last)
+{
+    const ValueId size = node.add("Shape", {value}, with(integer("start", -2), integer("end", -1)));
+    const ValueId count = node.add("Reshape", {size, node.add_integers({})});
+    const ValueId numbers = node.add("Range", {node.add_integer(0), count, node.add_integer(1)});
+    return node.add("Unsqueeze", {numbers, node.add_integers({last ? 0 : 1})});
+}
+
+/// Y, present key, present value, scores = Attention(Q, K, V, mask, past key, past value): softmax(softcap(scale · Q ·
+/// Kᵀ
+/// + mask)) · V.
+void attention(ImportedNode &node)
+{
+    const Heads heads = heads_of(node);
+    const bool causal = node.attributes.integer("is_causal", 0) != 0;
+    if (node.has(6) || (causal && node.has(4)))
+        throw Error(node.has(6)
+                        ? "operator Attention with padded keys is not supported; export the model without a cache"
+                        : "operator Attention that is causal with past keys is not supported; export the model "
+                          "without a cache");
+    const auto joint = [&](size_t input, int64_t count) {
+        return heads.joined ? apart(node, node.input(input), count) : node.input(input);
+    };
+    const ValueId q = joint(0, heads.query);
+    ValueId k = joint(1, heads.key), v = joint(2, heads.key);
+    if (node.has(4)) {
+        k = node.add("Concat", {node.input(4), k}, with(integer("axis", 2)));
+        v = node.add("Concat", {node.input(5), v}, with(integer("axis", 2)));
+    }
+    const auto give = [&](size_t output, ValueId value) {
+        if (node.wants(output))
+            node.add("Identity", {value}, {node.outputs[output]});
+    };
+    give(1, k);
+    give(2, v);
+    k = repeated(node, k, heads);
+    v = repeated(node, v, heads);
+
+    const auto like_query = [&](ValueId value) { return node.add("CastLike", {value, q}); };
+    const ValueId scale =
+        node.attributes.has("scale")
+            ? like_query(node.add_number(node.attributes.number("scale", 1)))
+            : node.add("Reciprocal",
+                       {node.add("Sqrt", {like_query(node.add("Shape", {q}, with(integer("start", -1))))})});
+    const int64_t stage = node.attributes.integer("qk_matmul_output_mode", 0);
+    const ValueId products = node.add("MatMul", {q, node.add("Transpose", {k}, permutation({0, 1, 3, 2}))});
+    ValueId scores = node.add("Mul", {products, scale});
+    if (stage == 0)
+        give(3, scores);
+    const ValueId never = like_query(node.add_number(-INFINITY));
+    if (causal)
+        scores = node.add("Where",
+                          {node.add("GreaterOrEqual", {places(node, q, false), places(node, k, true)}), scores, never});
+    if (node.has(3))
+        scores = is_boolean(node.graph, node.input(3)) ? node.add("Where", {node.input(3), scores, never})
+                                                       : node.add("Add", {scores, node.input(3)});
+    if (stage == 1)
+        give(3, scores);
+    if (const float cap = node.attributes.number("softcap", 0); cap != 0) {
+        const ValueId most = like_query(node.add_number(cap));
+        scores = node.add("Mul", {node.add("Tanh", {node.add("Div", {scores, most})}), most});
+    }
+    if (stage == 2)
+        give(3, scores);
+    const ValueId weights = node.add("Softmax", {scores}, with(integer("axis", -1)));
+    if (stage == 3)
+        give(3, weights);
+    if (!node.wants(0))
+        return;
+    if (!heads.joined)
+        return node.add("MatMul", {weights, v}, {node.outputs[0]});
+    const ValueId result = node.add("Transpose", {node.add("MatMul", {weights, v})}, permutation({0, 2, 1, 3}));
+    node.add("Reshape", {result, node.add_integers({0, 0, -1})}, {node.outputs[0]});
 }
 
 void axes_by_attribute(ImportedNode &node)
@@ -419,9 +587,7 @@ void gelu_with_bias(ImportedNode &node)
 
 void quick_gelu(ImportedNode &node)
 {
-    const ValueId x = node.input(0);
-    const ValueId alpha = node.add("CastLike", {node.add_number(node.attributes.number("alpha", 1.702f)), x});
-    node.add("Mul", {x, node.add("Sigmoid", {node.add("Mul", {x, alpha})})}, node.outputs);
+    sigmoid_gate(node, 1.702f);
 }
 
 constexpr char add_name[] = "Add", mul_name[] = "Mul", sigmoid_name[] = "Sigmoid", leaky_relu_name[] = "LeakyRelu",
@@ -444,6 +610,7 @@ constexpr OnnxOperator operators[] = {
     {standard, "Asinh", 9, any, same},
     {standard, "Atan", 7, any, same},
     {standard, "Atanh", 9, any, same},
+    {standard, "Attention", 23, any, attention},
     {standard, "AveragePool", 1, any, same},
     {standard, "BatchNormalization", 1, 13, batch_normalization_for_inference},
     {standard, "BatchNormalization", 14, any, same},
@@ -566,6 +733,7 @@ constexpr OnnxOperator operators[] = {
     {standard, "QLinearConv", 10, any, same},
     {standard, "QLinearMatMul", 10, any, same},
     {standard, "QuantizeLinear", 10, any, same},
+    {standard, "RMSNormalization", 23, any, same},
     {standard, "RNN", 1, any, same},
     {standard, "RandomNormal", 1, any, random_numbers},
     {standard, "RandomNormalLike", 1, any, random_numbers},
@@ -632,6 +800,7 @@ constexpr OnnxOperator operators[] = {
     {standard, "Sub", 1, 6, legacy_broadcast},
     {standard, "Sub", 7, any, same},
     {standard, "Sum", 1, any, same},
+    {standard, "Swish", 24, any, swish},
     {standard, "Tan", 7, any, same},
     {standard, "Tanh", 1, any, same},
     {standard, "ThresholdedRelu", 1, any, same},

@@ -164,6 +164,51 @@ TEST(ReadOnnx, LoopCountsWhatItCarries)
     EXPECT_EQ(graph.values[loop.inputs[3]].name, "step");
 }
 
+void expect_near(const std::vector<float> &got, const Floats &want)
+{
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t i = 0; i < want.size(); i++)
+        EXPECT_NEAR(got[i], want[i], 1e-5) << "element " << i;
+}
+
+/// Two heads of queries share one of keys and values.
+TEST(ReadOnnx, Attention)
+{
+    const std::string k = floats("k", "dims: 1 dims: 2 dims: 2", "1, 0, 0, 1"),
+                      v = floats("v", "dims: 1 dims: 2 dims: 2", "1, 2, 3, 4"),
+                      scale = attribute("scale", "type: FLOAT f: 0.5");
+    const auto count = [](const char *name, int value) {
+        return attribute(name, "type: INT i: " + std::to_string(value));
+    };
+    expect_near(
+        folded_values(y + k + v + floats("q", "dims: 1 dims: 2 dims: 4", "1, 0, 0, 1, 0, 2, 1, 1") +
+                          node("Attention", {"q", "k", "v"}, "y",
+                               scale + count("q_num_heads", 2) + count("kv_num_heads", 1) + count("is_causal", 1)),
+                      23),
+        {1, 2, 1, 2, 2.462117f, 3.462117f, 2, 3});
+    expect_near(folded_values(y + floats("q", "dims: 1 dims: 2 dims: 2 dims: 2", "1, 0, 0, 2, 0, 1, 1, 1") +
+                                  floats("k", "dims: 1 dims: 1 dims: 2 dims: 2", "1, 0, 0, 1") +
+                                  floats("v", "dims: 1 dims: 1 dims: 2 dims: 2", "1, 2, 3, 4") +
+                                  floats("m", "dims: 2 dims: 2", "1, 1, 0, 1") + floats("o", "dims: 1", "1") +
+                                  node("Equal", {"m", "o"}, "mask") +
+                                  node("Attention", {"q", "k", "v", "mask"}, "y", scale),
+                              23),
+                {1.755081f, 2.755081f, 3, 4, 2.244919f, 3.244919f, 3, 4});
+    EXPECT_THROW(folded(y + k + v + node("Attention", {"k", "k", "v"}, "y", scale), 23), Error);
+}
+
+TEST(ReadOnnx, NewerOperators)
+{
+    expect_near(folded_values(y + floats("x", "dims: 2", "1, -1") +
+                                  node("Swish", {"x"}, "y", attribute("alpha", "type: FLOAT f: 2")),
+                              24),
+                {0.8807971f, -0.1192029f});
+    expect_near(folded_values(y + floats("x", "dims: 1 dims: 2", "3, 4") + floats("s", "dims: 2", "1, 2") +
+                                  node("RMSNormalization", {"x", "s"}, "y"),
+                              23),
+                {0.8485281f, 2.2627417f});
+}
+
 TEST(ReadOnnx, FunctionsAreInlined)
 {
     onnx::ModelProto model;

@@ -96,6 +96,11 @@ def operators():
                              domains=["com.microsoft"])
     yield "group_norm", model([node("GroupNormalization", ["x", "s", "s"], ["y"], num_groups=2)], image, opset=18,
                               initializers=[array("s", [1, 2])])
+    yield "attention", model([node("Greater", ["x", "m"], ["mask"]),
+                              node("Attention", ["x", "x", "x", "mask"], ["y"], q_num_heads=2, kv_num_heads=1, softcap=2.0)],
+                             [info("x", (1, 4, 4))], opset=23, initializers=[array("m", np.zeros((4, 4)))])
+    yield "spectrum", model([node("DFT", ["x", "n", "a"], ["y"], onesided=1)], [info("x", (1, 8, 1))], opset=20,
+                            initializers=[array("n", 6, np.int64), array("a", 1, np.int64)])
     yield "dropout", model([node("Dropout", ["x"], ["y", "m"])])
     yield "constants", model([node("Constant", [], ["a"], value_floats=[1.0, 2.0, 3.0, 4.0]),
                               node("ConstantOfShape", ["n"], ["b"], value=array("v", [7])),
