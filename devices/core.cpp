@@ -1,5 +1,6 @@
 #include "core.h"
 #include "devices.h"
+#include "model_cache.h"
 
 #include "inference/ports.h"
 #include "inference/read.h"
@@ -81,34 +82,72 @@ std::optional<FileKey> key_of(const std::string &path, const Shapes &shapes)
     return failed ? std::nullopt : std::optional(key);
 }
 
-std::shared_ptr<const Graph> inferred(Graph graph, const Shapes &shapes)
+Graph inferred(Graph graph, const Shapes &shapes)
 {
     for (const auto &[name, dimensions] : shapes)
         set_input_shape(graph, name, dimensions);
     infer_shapes(graph);
     graph.tidy();
     graph.verify();
-    return std::make_shared<const Graph>(std::move(graph));
+    return graph;
 }
 
-std::shared_ptr<const Graph> read(const std::string &path, const Shapes &shapes)
+/// -1 where more than one size is allowed.
+Shape sizes_of(const Dimensions &dimensions)
 {
-    Graph graph = read_model_file(path);
-    return in_context("while " + std::string(shapes.empty() ? "reading" : "reshaping") + " \"" + path + "\"",
-                      [&] { return inferred(std::move(graph), shapes); });
+    Shape shape;
+    for (const Dimension &each : dimensions)
+        shape.push_back(each.is_fixed() ? each.least : -1);
+    return shape;
+}
+
+/// What `leat compile` wrote has sizes computed from those of its inputs.
+void check_kept_sizes(const Graph &graph, const Shapes &shapes)
+{
+    for (const Port &port : input_ports(graph))
+        if (const auto found = shapes.find(port.name);
+            found != shapes.end() && is_static(port.shape) && !fits(port, sizes_of(found->second)))
+            throw Error("the input \"" + port.name + "\" was compiled for " + to_string(port.shape) +
+                        "; compile the model again with `leat compile --shape` for " + to_string(found->second));
+}
+
+Graph read(const std::string &path, const Shapes &shapes, std::vector<std::filesystem::path> *data_files)
+{
+    Graph graph = read_model_file(path, data_files);
+    return in_context("while " + std::string(shapes.empty() ? "reading" : "reshaping") + " \"" + path + "\"", [&] {
+        if (is_stored_model_file(path))
+            check_kept_sizes(graph, shapes);
+        return inferred(std::move(graph), shapes);
+    });
+}
+
+/// Everything but the model's bytes that the graph of a file depends on.
+std::string text_of(const Shapes &shapes)
+{
+    std::string text;
+    for (const auto &[name, dimensions] : shapes)
+        text += name + '=' + to_string(dimensions) + '\n';
+    return text;
+}
+
+std::shared_ptr<const Graph> read(const std::string &path, const Shapes &shapes, const Options &options)
+{
+    auto afresh = [&](std::vector<std::filesystem::path> *data_files) { return read(path, shapes, data_files); };
+    return std::make_shared<const Graph>(read_cached(path, text_of(shapes), options, afresh));
 }
 
 } // namespace
 
-std::shared_ptr<const Graph> read_shared(const std::string &path, const Shapes &shapes)
+std::shared_ptr<const Graph> read_shared(const std::string &path, const Shapes &shapes, const Options &options)
 {
     static WeakCache<FileKey, const Graph> cache;
     const auto key = key_of(path, shapes);
-    return key ? cache.get(*key, [&] { return read(path, shapes); }) : read(path, shapes);
+    return key ? cache.get(*key, [&] { return read(path, shapes, options); }) : read(path, shapes, options);
 }
 
 std::shared_ptr<CompiledModel> compile_shared(std::shared_ptr<const Graph> graph, const std::string &device,
-                                              const Options &options, const std::optional<ImageInput> &image)
+                                              const Options &options, const std::optional<ImageInput> &image,
+                                              const std::string &path)
 {
     struct Held {
         std::shared_ptr<const Graph> graph;
@@ -120,8 +159,8 @@ std::shared_ptr<CompiledModel> compile_shared(std::shared_ptr<const Graph> graph
         auto held = std::make_shared<Held>();
         held->graph = graph;
         held->device = find_device(device);
-        held->model =
-            held->device->compile(image ? with_image_input(*graph, image->name, image->spec) : *graph, options);
+        held->model = compile_cached(*held->device, image ? with_image_input(*graph, image->name, image->spec) : *graph,
+                                     options, path);
         CompiledModel *model = held->model.get();
         return {std::move(held), model};
     });
@@ -145,13 +184,14 @@ Model Model::reshaped(const std::map<std::string, Dimensions> &shapes) const
     Model model = *this;
     for (const auto &[name, dimensions] : shapes)
         model.shapes_[name] = dimensions;
-    model.graph_ = path_.empty() ? inferred(*graph_, shapes) : read_shared(path_, model.shapes_);
+    model.graph_ =
+        path_.empty() ? std::make_shared<const Graph>(inferred(*graph_, shapes)) : read_shared(path_, model.shapes_);
     return model;
 }
 
-Model Core::read_model(const std::string &path)
+Model Core::read_model(const std::string &path, const Options &options)
 {
-    return Model(read_shared(path), path);
+    return Model(read_shared(path, {}, options), path);
 }
 
 std::vector<std::string> Core::available_devices()
@@ -162,7 +202,7 @@ std::vector<std::string> Core::available_devices()
 std::shared_ptr<CompiledModel> Core::compile_model(const Model &model, const std::string &device,
                                                    const Options &options)
 {
-    return compile_shared(model.shared_graph(), device, options, std::nullopt);
+    return compile_shared(model.shared_graph(), device, options, std::nullopt, model.path());
 }
 
 } // namespace leat

@@ -128,6 +128,8 @@ ImageModelOptions model_options(const ModelSettings &settings)
     options.compile.pinning = wish_of(settings.pinning);
     options.compile.execution_mode = settings.execution_mode;
     options.compile.inference_precision = settings.inference_precision;
+    options.compile.cache_dir = settings.cache_dir;
+    options.compile.cache_size = settings.cache_size;
     options.decoder = settings.decoder;
     options.order = order_of(settings.input_color);
     options.mean = numbers(settings.mean);
@@ -623,7 +625,7 @@ using M = ModelSettings;
 std::vector<Property<M>> common_properties()
 {
     return {
-        text(&M::model, "model", "Model", "Path of the model file (.onnx, or .xml with its .bin beside it)",
+        text(&M::model, "model", "Model", "Path of the model file (.onnx, .xml with its .bin beside it, or what `leat compile` wrote)",
              before_start),
         text(&M::device, "device", "Device", "What runs the model: CPU, REF (slow, exact)", before_start),
         choice(&M::performance_hint, "performance-hint", "Performance hint",
@@ -637,6 +639,12 @@ std::vector<Property<M>> common_properties()
                 "Jobs that the CPU runs side by side; 0 follows performance-hint", 0, 1024, before_start),
         integer(&M::num_threads, "num-threads", "Number of threads", "Cores that the CPU's streams share; 0: all", 0,
                 4096, before_start),
+        text(&M::cache_dir, "cache-dir", "Cache folder",
+             "Where compiled models are kept for the next start and for other processes; not set: nowhere",
+             before_start),
+        integer(&M::cache_size, "cache-size", "Cache size",
+                "MiB that cache-dir may take; the models whose last use is longest ago are removed first", 0, 1 << 30,
+                before_start),
         choice(&M::core_type, "core-type", "Core type",
                "Which cores to use, where the processor has fast and slow ones",
                enumeration("LeatCoreType", core_values), M{}.core_type, before_start),

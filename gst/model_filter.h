@@ -33,6 +33,8 @@ struct ModelSettings {
     Switch hyper_threading = Switch::automatic, pinning = Switch::automatic;
     ExecutionMode execution_mode = ExecutionMode::performance;
     InferencePrecision inference_precision = InferencePrecision::automatic;
+    std::string cache_dir;
+    int cache_size = Options{}.cache_size;
     int inference_interval = 1;
     LatePolicy late_policy = LatePolicy::block;
     int max_latency = 0; ///< milliseconds; 0: any

@@ -1,6 +1,8 @@
 #include "gst/meta.h"
 #include "gst/tracer.h"
 
+#include "inference/warning.h"
+
 #include <gst/gst.h>
 
 // The elements. To add one: its file with its GType, a line in each of the two lists below, a test in tests/elements.
@@ -29,8 +31,17 @@ constexpr ElementRow elements[] = {
     {"leatpublish", leat_publish_get_type},
 };
 
+GST_DEBUG_CATEGORY_STATIC(engine_category);
+
+void log_warning(const std::string &sentence)
+{
+    GST_CAT_WARNING(engine_category, "%s", sentence.c_str());
+}
+
 gboolean plugin_init(GstPlugin *plugin)
 {
+    GST_DEBUG_CATEGORY_INIT(engine_category, "leat", 0, "Leat's inference engine");
+    leat::set_warning_handler(log_warning);
     leat::register_metas();
     for (const ElementRow &element : elements)
         if (!gst_element_register(plugin, element.name, GST_RANK_NONE, element.type()))

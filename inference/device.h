@@ -1,5 +1,6 @@
 #pragma once
 #include "graph.h"
+#include "stored_model.h"
 
 #include <leat/model.h>
 #include <leat/options.h>
@@ -8,6 +9,20 @@
 #include <string>
 
 namespace leat {
+
+/// The part of a device that compiles in two steps, of which the result of the first can be stored.
+class StagedCompiler {
+  public:
+    virtual ~StagedCompiler() = default;
+    /// What the first step depends on besides graph and options, for people: "oneDNN 2.6 on AVX-512".
+    virtual std::string target() const = 0;
+    /// The first step: everything that is the same each time. Throws Error as Device::compile().
+    virtual Compilation prepare(Graph, const Options &) const = 0;
+    /// The second step. Packed constants that are there are used in place. Throws Error as Device::compile().
+    virtual std::unique_ptr<CompiledModel> build(Compilation, const Options &) const = 0;
+    /// The packed constants that a model of build() uses.
+    virtual std::vector<PackedConstant> packed(const CompiledModel &) const = 0;
+};
 
 /// Something that runs graphs. Lives as long as the process; every function may be called from any thread.
 class Device {
@@ -21,6 +36,8 @@ class Device {
     /// Throws Error that names the node and the cure. The graph is as read or with image inputs put before it, not yet
     /// optimised.
     virtual std::unique_ptr<CompiledModel> compile(Graph, const Options &) = 0;
+    /// Nothing for devices whose compiled models cannot be stored.
+    virtual const StagedCompiler *staged() const { return nullptr; }
 };
 
 } // namespace leat

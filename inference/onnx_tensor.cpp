@@ -207,6 +207,14 @@ std::filesystem::path OnnxTensors::locate(const std::string &location) const
     return file;
 }
 
+std::vector<std::filesystem::path> OnnxTensors::files() const
+{
+    std::vector<std::filesystem::path> paths;
+    for (const auto &[path, bytes] : bytes_read_)
+        paths.push_back(path);
+    return paths;
+}
+
 Tensor OnnxTensors::read_external(const onnx::TensorProto &stored, Type type, const Shape &shape)
 {
     std::string location;

@@ -21,6 +21,8 @@ class OnnxTensors {
 
     /// Throws Error without the name of the tensor. `stored` must live as long as this.
     Tensor read(const onnx::TensorProto &stored);
+    /// Those that external data was read from.
+    std::vector<std::filesystem::path> files() const;
 
   private:
     Tensor read_external(const onnx::TensorProto &stored, Type, const Shape &);

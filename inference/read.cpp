@@ -1,7 +1,9 @@
 #include "read.h"
 #include "mapped_file.h"
+#include "stored_model.h"
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <string_view>
 #include <vector>
@@ -85,19 +87,48 @@ std::vector<std::byte> read_bytes(const fs::path &path)
     return bytes;
 }
 
+Graph read_source(const fs::path &path)
+{
+    try {
+        StoredModel stored = read_stored_model(path);
+        if (stored.source)
+            return std::move(*stored.source);
+    } catch (const Error &error) {
+        throw Error(error.what() + std::string("; make it again with `leat compile`"));
+    }
+    throw Error("this is an entry of a cache, without the model that it was made from; use that model");
+}
+
 } // namespace
 
-Graph read_model_file(const fs::path &path)
+bool is_stored_model_file(const fs::path &path)
+{
+    std::error_code fault;
+    std::array<std::byte, 8> start = {};
+    if (!fs::is_regular_file(path, fault))
+        return false;
+    std::ifstream(path, std::ios::binary).read(reinterpret_cast<char *>(start.data()), start.size());
+    return is_stored_model(start);
+}
+
+Graph read_model_file(const fs::path &path, std::vector<fs::path> *data_files)
 {
     return in_context("while reading \"" + path.string() + "\"", [&] {
+        if (is_stored_model_file(path))
+            return read_source(path);
         const std::vector<std::byte> bytes = read_bytes(path);
         const std::string_view text(reinterpret_cast<const char *>(bytes.data()), bytes.size());
         if (is_xml(text))
-            return read_openvino(bytes, [&] { return map_weights(fs::path(path).replace_extension(".bin")); });
+            return read_openvino(bytes, [&] {
+                const fs::path weights = fs::path(path).replace_extension(".bin");
+                if (data_files)
+                    data_files->push_back(weights);
+                return map_weights(weights);
+            });
         const auto advice = advice_for(text);
         if (!advice.empty())
             throw Error(std::string(advice));
-        return read_onnx(bytes, path.has_parent_path() ? path.parent_path() : fs::path("."));
+        return read_onnx(bytes, path.has_parent_path() ? path.parent_path() : fs::path("."), data_files);
     });
 }
 

@@ -138,6 +138,7 @@ class OnnxReader {
     OnnxReader(const onnx::ModelProto &model, const std::filesystem::path &folder) : model_(model), tensors_(folder) {}
 
     Graph read();
+    std::vector<std::filesystem::path> data_files() const { return tensors_.files(); }
 
   private:
     void add_functions();
@@ -484,14 +485,19 @@ Graph OnnxReader::read()
 
 } // namespace
 
-Graph read_onnx(std::span<const std::byte> bytes, const std::filesystem::path &folder)
+Graph read_onnx(std::span<const std::byte> bytes, const std::filesystem::path &folder,
+                std::vector<std::filesystem::path> *data_files)
 {
     if (bytes.size() > INT_MAX)
         throw Error("the model has more than 2 GiB; save its weights as external data");
     onnx::ModelProto model;
     if (!model.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
         throw Error("this is not an ONNX model, or it is truncated or damaged; export it again");
-    return OnnxReader(model, folder).read();
+    OnnxReader reader(model, folder);
+    Graph graph = reader.read();
+    if (data_files)
+        *data_files = reader.data_files();
+    return graph;
 }
 
 } // namespace leat

@@ -7,6 +7,7 @@ build_packages=(
   build-essential meson ninja-build pkg-config ccache
   libdnnl-dev libtbb-dev libhwy-dev
   libprotobuf-dev protobuf-compiler libonnx-dev
+  flatbuffers-compiler libflatbuffers-dev libxxhash-dev
   nlohmann-json3-dev libpugixml-dev libcli11-dev
   libcairo2-dev libpango1.0-dev
   libpaho-mqtt-dev librdkafka-dev

@@ -156,7 +156,7 @@ BenchmarkModel open_with_tensors(const BenchmarkOptions &options, const Options 
 {
     BenchmarkModel model;
     const Stopwatch reading;
-    Model read = Core::read_model(options.model.path);
+    Model read = Core::read_model(options.model.path, compile);
     model.read_ms = reading.milliseconds();
     const Tensors tensors = read_tensors(options.inputs, read.inputs());
     const auto shapes = wanted_shapes(read.inputs(), tensors, shapes_of(options.shapes, read.inputs()), batch);
@@ -251,7 +251,7 @@ BenchmarkModel open_with_pictures(const BenchmarkOptions &options, const Options
                                          "is set with --input-width and --input-height");
     BenchmarkModel model;
     const Stopwatch reading;
-    const Model read = Core::read_model(options.model.path);
+    const Model read = Core::read_model(options.model.path, compile);
     model.read_ms = reading.milliseconds();
     ImageModelOptions images = image_options(options.model, options.device);
     images.compile = compile;

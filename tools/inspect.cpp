@@ -70,7 +70,7 @@ std::vector<Verdict> verdicts_of(const ModelFacts &facts)
 std::shared_ptr<CompiledModel> compile(Findings &findings, const InspectOptions &options, const std::string &device)
 {
     if (!findings.task)
-        return compile_shared(findings.graph, device, options.model.compile, std::nullopt);
+        return compile_shared(findings.graph, device, options.model.compile, std::nullopt, options.model.path);
     findings.image_model = open_image_model(options.model.path, findings.task, image_options(options.model, device));
     return findings.image_model->compiled;
 }
@@ -91,7 +91,7 @@ Compiled compiled_on(Findings &findings, const InspectOptions &options, const st
 Findings findings_of(const InspectOptions &options)
 {
     Findings findings;
-    findings.graph = read_shared(options.model.path, options.model.image.shapes);
+    findings.graph = read_shared(options.model.path, options.model.image.shapes, options.model.compile);
     findings.facts = facts_of(*findings.graph);
     for (const Node &node : findings.graph->nodes)
         findings.ops[std::string(node.op->name)]++;

@@ -13,6 +13,7 @@ constexpr leat::Subcommand subcommands[] = {
     {"inspect", "Shows what a model is and what would run where", leat::add_inspect},
     {"video", "Detects in a video: annotated video, JSON lines, a picture and a summary", leat::add_video},
     {"benchmark", "Measures how fast a model runs", leat::add_benchmark},
+    {"compile", "Compiles a model into a file that can be loaded in its place", leat::add_compile},
     {"devices", "Lists the devices", leat::add_devices},
 };
 

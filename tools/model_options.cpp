@@ -119,6 +119,11 @@ void add_compile_options(CLI::App &app, ModelOptions &options)
     add_choice<InferencePrecision>(
         app, "--inference-precision,--precision", precisions, "Type in which layers of floats compute",
         [&options](InferencePrecision precision) { options.compile.inference_precision = precision; });
+    app.add_option("--cache-dir", options.compile.cache_dir,
+                   "Folder where compiled models are kept for the next start");
+    app.add_option("--cache-size", options.compile.cache_size, "MiB that the cache may take")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
     app.add_option("--disable-pass", options.compile.disabled_passes, "Graph passes to leave out, for finding faults")
         ->delimiter(',')
         ->allow_extra_args(false);

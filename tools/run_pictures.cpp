@@ -74,7 +74,7 @@ void run_pictures(const RunOptions &options)
 {
     const ModelOptions &asked = options.model;
     const Task task = in_context("model \"" + asked.path + "\"", [&] {
-        return task_of(asked, facts_of(*read_shared(asked.path, asked.image.shapes)));
+        return task_of(asked, facts_of(*read_shared(asked.path, asked.image.shapes, asked.compile)));
     });
     const auto model = open_image_model(asked.path, task, image_options(asked, options.device));
     InferRequest request(model->compiled);

@@ -86,7 +86,7 @@ void print_times(std::vector<double> times)
 
 void run_tensors(const RunOptions &options)
 {
-    const Model as_read = Core::read_model(options.model.path);
+    const Model as_read = Core::read_model(options.model.path, options.model.compile);
     const Model read = options.model.image.shapes.empty() ? as_read : as_read.reshaped(options.model.image.shapes);
     const auto tensors = read_inputs(options.inputs, read.inputs());
     const auto model = Core::compile_model(fixed(read, tensors), options.device, options.model.compile);

@@ -17,6 +17,7 @@ struct Subcommand {
 };
 
 std::function<int()> add_benchmark(CLI::App &);
+std::function<int()> add_compile(CLI::App &);
 std::function<int()> add_devices(CLI::App &);
 std::function<int()> add_inspect(CLI::App &);
 std::function<int()> add_run(CLI::App &);

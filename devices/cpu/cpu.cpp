@@ -14,7 +14,9 @@
 
 #include <algorithm>
 #include <future>
+#include <iterator>
 #include <list>
+#include <set>
 
 namespace leat::cpu {
 namespace {
@@ -23,10 +25,10 @@ namespace {
 class Plans {
   public:
     /// `inputs`: those that bring tensors.
-    Plans(std::shared_ptr<const Graph> graph, std::vector<ValueId> inputs, int threads, int lanes, bool in_bf16,
-          Options options)
+    Plans(std::shared_ptr<const Graph> graph, std::vector<PackedConstant> packed, std::vector<ValueId> inputs,
+          int threads, int lanes, bool in_bf16, Options options)
         : graph_(std::move(graph)), inputs_(std::move(inputs)), threads_(threads), lanes_(lanes), in_bf16_(in_bf16),
-          options_(std::move(options))
+          options_(std::move(options)), weights_(std::move(packed))
     {
     }
 
@@ -52,6 +54,27 @@ class Plans {
         lock.lock();
         latest_ = plan;
         return plan;
+    }
+
+    /// Of what is packed at present that which is made of the graph's constants, step by step.
+    std::vector<PackedConstant> packed()
+    {
+        std::set<const std::byte *> sources;
+        for (const Value &value : graph_->values)
+            if (value.constant)
+                sources.insert(value.constant.raw());
+        std::vector<PackedConstant> waiting = weights_.entries(), result;
+        for (size_t before = waiting.size() + 1; waiting.size() < before;) {
+            before = waiting.size();
+            const auto rest = std::stable_partition(waiting.begin(), waiting.end(), [&](const PackedConstant &each) {
+                return sources.count(each.source.raw()) == 0;
+            });
+            for (auto each = rest; each != waiting.end(); ++each)
+                sources.insert(each->made.raw());
+            std::move(rest, waiting.end(), std::back_inserter(result));
+            waiting.erase(rest, waiting.end());
+        }
+        return result;
     }
 
     /// The one used last; nothing before the first, or when it is no longer kept.
@@ -142,12 +165,12 @@ std::vector<ValueId> tensor_inputs(const Graph &graph, std::span<const Port> por
 
 class CpuModel final : public CompiledModel {
   public:
-    CpuModel(std::shared_ptr<Lanes> lanes, const Topology &topology, std::shared_ptr<const Graph> graph,
-             const Options &options, std::span<const std::string> changes)
-        : graph_(std::move(graph)), inputs_(input_ports(*graph_)), outputs_(output_ports(*graph_)),
-          resources_(resolve(options, topology)), precision_(choose_precision(options, onednn::has_bf16())),
-          plans_(graph_, tensor_inputs(*graph_, inputs_), resources_.threads, static_cast<int>(resources_.lanes.size()),
-                 precision_.value == "bf16", options),
+    CpuModel(std::shared_ptr<Lanes> lanes, const Topology &topology, Compilation compilation, const Options &options)
+        : graph_(std::make_shared<const Graph>(std::move(compilation.graph))), inputs_(input_ports(*graph_)),
+          outputs_(output_ports(*graph_)), resources_(resolve(options, topology)),
+          precision_(choose_precision(options, onednn::has_bf16())),
+          plans_(graph_, std::move(compilation.packed), tensor_inputs(*graph_, inputs_), resources_.threads,
+                 static_cast<int>(resources_.lanes.size()), precision_.value == "bf16", options),
           client_(std::move(lanes), resources_.streams, resources_.lanes, resources_.pinned,
                   [this](Job &job, LaneContext &lane) { run(job, lane); })
     {
@@ -156,8 +179,11 @@ class CpuModel final : public CompiledModel {
                              options.execution_mode == ExecutionMode::accuracy ? "accuracy" : "performance",
                              "as asked"});
         settings_.push_back(precision_);
-        for (const std::string &change : changes)
+        for (const std::string &change : compilation.notes)
             settings_.back().reason += "; " + change;
+        const std::string &origin = compilation.origin;
+        settings_.push_back({"loaded_from_cache", origin.empty() ? "false" : "true",
+                             origin.empty() ? "it was compiled now" : "it was stored in " + origin});
         std::vector<Shape> shapes;
         for (const Port &port : inputs_)
             if (!port.image)
@@ -172,6 +198,7 @@ class CpuModel final : public CompiledModel {
     Tensor allocate(const Port &port) const override { return Tensor(port.type, port.shape); }
     void submit(Job &job) override { client_.submit(job); }
     std::vector<Setting> settings() const override { return settings_; }
+    std::vector<PackedConstant> packed() const { return plans_.packed(); }
     std::vector<NodeReport> nodes() const override
     {
         if (const auto plan = plans_.latest())
@@ -202,7 +229,7 @@ class CpuModel final : public CompiledModel {
     }
 };
 
-class Cpu final : public Device {
+class Cpu final : public Device, public StagedCompiler {
   public:
     Cpu() : topology_(read_topology("/sys", allowed_cpus())), lanes_(std::make_shared<Lanes>()) {}
     std::string name() const override { return "CPU"; }
@@ -218,13 +245,26 @@ class Cpu final : public Device {
     }
     std::unique_ptr<CompiledModel> compile(Graph graph, const Options &options) override
     {
+        return build(prepare(std::move(graph), options), options);
+    }
+    const StagedCompiler *staged() const override { return this; }
+    std::string target() const override { return onednn::description(); }
+    Compilation prepare(Graph graph, const Options &options) const override
+    {
         infer_shapes(graph);
         graph.tidy();
         graph.verify();
-        const std::vector<std::string> precision = compute_in_f32(graph);
+        std::vector<std::string> precision = compute_in_f32(graph);
         optimise(graph, options);
-        return std::make_unique<CpuModel>(lanes_, topology_, std::make_shared<const Graph>(std::move(graph)), options,
-                                          precision);
+        return {std::move(graph), std::move(precision), {}, {}};
+    }
+    std::unique_ptr<CompiledModel> build(Compilation compilation, const Options &options) const override
+    {
+        return std::make_unique<CpuModel>(lanes_, topology_, std::move(compilation), options);
+    }
+    std::vector<PackedConstant> packed(const CompiledModel &model) const override
+    {
+        return dynamic_cast<const CpuModel &>(model).packed();
     }
 
   private:

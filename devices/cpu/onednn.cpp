@@ -334,7 +334,7 @@ Tensor packed(Weights &weights, const Tensor &constant, const Desc &from, const 
     for (const Desc &each : {from, to})
         form.append(reinterpret_cast<const char *>(&each.data), sizeof each.data);
 #endif
-    return weights.get(constant, form, [&] {
+    const Tensor made = weights.get(constant, form, [&] {
         Tensor result(Type::u8, {static_cast<int64_t>(to.get_size())});
         dnnl::memory source(from, engine(), const_cast<std::byte *>(constant.raw()));
         dnnl::memory target(to, engine(), result.raw());
@@ -343,6 +343,9 @@ Tensor packed(Weights &weights, const Tensor &constant, const Desc &from, const 
         stream.wait();
         return result;
     });
+    if (made.bytes() != to.get_size())
+        throw Error("stored weights have another size than the kernel wants");
+    return made;
 }
 
 namespace {

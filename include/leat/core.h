@@ -27,6 +27,8 @@ class Model {
     /// what was computed from the sizes in it would not hold. Throws Error that names the input, or the node that does
     /// not allow the sizes.
     Model reshaped(const std::map<std::string, Dimensions> &) const;
+    /// The file that it was read from; empty for one made in memory.
+    const std::string &path() const { return path_; }
     const Graph &graph() const { return *graph_; }
     const std::shared_ptr<const Graph> &shared_graph() const { return graph_; }
 
@@ -39,9 +41,11 @@ class Model {
 /// Reads models, knows the devices, and shares compiled models. Every function may be called from any thread.
 class Core {
   public:
-    /// Reads a model file: ONNX, or OpenVINO IR (the .xml, with its .bin beside it), told by its first bytes. Throws
+    /// Reads a model file: ONNX, OpenVINO IR (the .xml, with its .bin beside it), or what `leat compile` wrote, told by
+    /// its first bytes. Throws
     /// Error that names file, node and cure.
-    static Model read_model(const std::string &path);
+    /// The reader's work is kept, too, in the cache_dir of the options.
+    static Model read_model(const std::string &path, const Options & = {});
     /// Names that `compile_model` takes: "CPU", "REF", "FAKE" and combinations.
     static std::vector<std::string> available_devices();
     /// Throws Error that names the node and the cure. Equal (model, device, options) give the same compiled model while

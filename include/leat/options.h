@@ -27,6 +27,10 @@ struct Options {
     InferencePrecision inference_precision = InferencePrecision::automatic;
     bool profiling = false;
     std::vector<std::string> disabled_passes; ///< names of graph passes to leave out, for finding faults
+    /// Folder where compiled models are kept, for the next start and for other processes; made when it is not there.
+    /// Empty: none are kept.
+    std::string cache_dir;
+    int cache_size = 1024; ///< MiB that cache_dir may take; the models whose last use is longest ago are removed first
 
     bool operator==(const Options &) const = default;
 };

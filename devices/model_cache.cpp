@@ -1,0 +1,268 @@
+#include "model_cache.h"
+
+#include "inference/mapped_file.h"
+#include "inference/read.h"
+#include "inference/warning.h"
+
+#include <leat/error.h>
+
+#include <algorithm>
+#include <mutex>
+#include <set>
+
+namespace leat {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char *extension = ".leat";
+
+/// Of options, those on which a Compilation depends.
+std::string text_of(const Options &options)
+{
+    std::string text;
+    for (const std::string &pass : options.disabled_passes)
+        text += "without " + pass + '\n';
+    return text;
+}
+
+std::string hash_of_text(const std::string &text)
+{
+    return hash_of(std::as_bytes(std::span(text.data(), text.size())));
+}
+
+std::string key_of(const Device &device, const Graph &graph, const Options &options)
+{
+    return hash_of_text("compiled by Leat " LEAT_VERSION "\n" + device.name() + '\n' + device.staged()->target() +
+                        '\n' + text_of(options) + hash_of(graph));
+}
+
+std::string made_for(const Device &device)
+{
+    return device.name() + ", " + device.staged()->target();
+}
+
+ModelCache cache_of(const Options &options)
+{
+    return {options.cache_dir, static_cast<uint64_t>(std::max(options.cache_size, 0)) << 20};
+}
+
+std::string in_quotes(const fs::path &path)
+{
+    return '"' + path.string() + '"';
+}
+
+/// A folder that cannot be written is one warning a process, however many models there are.
+void warn_of_folder(const fs::path &folder, const std::string &why)
+{
+    static std::mutex mutex;
+    static std::set<fs::path> known;
+    std::lock_guard lock(mutex);
+    if (known.insert(folder).second)
+        warn("compiled models cannot be kept in the cache " + in_quotes(folder) + ": " + why +
+             "; each start compiles them again");
+}
+
+std::string hash_of_file(const fs::path &path)
+{
+    const MappedFile file(path);
+    return hash_of(file.bytes());
+}
+
+/// Whether the files beside the model are still those that it was read from.
+bool are_current(const std::vector<StoredModel::File> &files, const fs::path &folder)
+{
+    return std::all_of(files.begin(), files.end(), [&](const StoredModel::File &file) {
+        try {
+            return hash_of_file(folder / file.path) == file.hash;
+        } catch (const Error &) {
+            return false;
+        }
+    });
+}
+
+std::vector<StoredModel::File> hashed(const std::vector<fs::path> &paths, const fs::path &folder)
+{
+    std::vector<StoredModel::File> files;
+    for (const fs::path &path : paths)
+        files.push_back({fs::relative(path, folder).string(), hash_of_file(path)});
+    return files;
+}
+
+/// Nothing when the file cannot be read: the reader says why.
+std::optional<std::string> key_of_file(const fs::path &model, const std::string &how)
+{
+    try {
+        return hash_of_text("read by Leat " LEAT_VERSION "\n" + how + hash_of_file(model));
+    } catch (const Error &) {
+        return std::nullopt;
+    }
+}
+
+std::unique_ptr<CompiledModel> restored(const Device &device, StoredModel stored, const Options &options,
+                                        const fs::path &from)
+{
+    stored.compilation->origin = in_quotes(from);
+    return device.staged()->build(std::move(*stored.compilation), options);
+}
+
+/// What the model's own file holds; nothing, with a warning, when that was compiled for something else.
+std::unique_ptr<CompiledModel> restored_from_file(const Device &device, const std::string &key, const Options &options,
+                                                  const fs::path &path)
+{
+    try {
+        StoredModel stored = read_stored_model(path);
+        if (stored.compilation && stored.key == key)
+            return restored(device, std::move(stored), options, path);
+        warn("the model " + in_quotes(path) + " is compiled again for " + made_for(device) + ": it was compiled for " +
+             (stored.compilation ? stored.made_for : "nothing") +
+             (stored.made_for == made_for(device) ? " with other inputs or options" : "") +
+             "; `leat compile` makes a file for this machine");
+    } catch (const Error &error) {
+        warn("the model " + in_quotes(path) + " is compiled again: " + error.what());
+    }
+    return nullptr;
+}
+
+struct Made {
+    std::unique_ptr<CompiledModel> model;
+    Compilation compilation;
+};
+
+Made make(const StagedCompiler &compiler, const Graph &graph, const Options &options)
+{
+    Made made;
+    made.compilation = compiler.prepare(graph, options);
+    made.model = compiler.build(made.compilation, options);
+    made.compilation.packed = compiler.packed(*made.model);
+    return made;
+}
+
+} // namespace
+
+fs::path ModelCache::path_of(const std::string &key) const
+{
+    return folder_ / (key + extension);
+}
+
+std::optional<StoredModel> ModelCache::find(const std::string &key) const
+{
+    const fs::path path = path_of(key);
+    std::error_code ignored;
+    if (!fs::exists(path, ignored))
+        return std::nullopt;
+    try {
+        StoredModel stored = read_stored_model(path);
+        if (stored.key != key)
+            throw Error("it belongs to another model");
+        fs::last_write_time(path, fs::file_time_type::clock::now(), ignored);
+        return stored;
+    } catch (const Error &error) {
+        warn("the cached model " + in_quotes(path) + " is made again: " + error.what());
+        return std::nullopt;
+    }
+}
+
+void ModelCache::keep(const std::string &key, const StoredModel &model) const
+{
+    try {
+        fs::create_directories(folder_);
+        if (write_stored_model(model, path_of(key)) > capacity_)
+            warn_of_folder(folder_, "a model takes more than the " + std::to_string(capacity_ >> 20) +
+                                        " MiB that the cache may have");
+        remove_oldest();
+    } catch (const std::exception &error) {
+        warn_of_folder(folder_, error.what());
+    }
+}
+
+void ModelCache::remove_oldest() const
+{
+    struct Entry {
+        fs::file_time_type used;
+        uint64_t bytes;
+        fs::path path;
+    };
+    std::vector<Entry> entries;
+    uint64_t total = 0;
+    std::error_code gone; // other processes remove files too
+    for (const fs::directory_entry &each : fs::directory_iterator(folder_)) {
+        const std::string name = each.path().filename().string();
+        // The names of files that are being written have more behind the extension.
+        if (name.find(extension) == std::string::npos || !each.is_regular_file(gone))
+            continue;
+        const fs::file_time_type used = each.last_write_time(gone);
+        const uint64_t bytes = gone ? 0 : each.file_size(gone);
+        if (!gone) {
+            entries.push_back({used, bytes, each.path()});
+            total += bytes;
+        }
+    }
+    std::sort(entries.begin(), entries.end(), [](const Entry &a, const Entry &b) { return a.used < b.used; });
+    for (const Entry &entry : entries) {
+        if (total <= capacity_)
+            return;
+        fs::remove(entry.path, gone);
+        total -= entry.bytes;
+    }
+}
+
+Graph read_cached(const fs::path &model, const std::string &how, const Options &options, const ReadGraph &read)
+{
+    const auto key = options.cache_dir.empty() || is_stored_model_file(model) ? std::nullopt : key_of_file(model, how);
+    if (!key)
+        return read(nullptr);
+    const fs::path folder = model.has_parent_path() ? model.parent_path() : fs::path(".");
+    const ModelCache cache = cache_of(options);
+    if (auto found = cache.find(*key); found && found->source) {
+        if (are_current(found->files, folder))
+            return std::move(*found->source);
+        warn("the cached model of " + in_quotes(model) + " is made again: a file beside it has changed");
+    }
+    std::vector<fs::path> data_files;
+    StoredModel stored;
+    stored.source = read(&data_files);
+    stored.key = *key;
+    stored.files = hashed(data_files, folder);
+    cache.keep(*key, stored);
+    return std::move(*stored.source);
+}
+
+std::unique_ptr<CompiledModel> compile_cached(Device &device, const Graph &graph, const Options &options,
+                                              const fs::path &path)
+{
+    const bool in_file = !path.empty() && is_stored_model_file(path);
+    if (!device.staged() || (options.cache_dir.empty() && !in_file))
+        return device.compile(graph, options);
+    const std::string key = key_of(device, graph, options);
+    if (in_file)
+        if (auto model = restored_from_file(device, key, options, path))
+            return model;
+    if (options.cache_dir.empty())
+        return device.compile(graph, options);
+    const ModelCache cache = cache_of(options);
+    if (auto found = cache.find(key); found && found->compilation)
+        try {
+            return restored(device, std::move(*found), options, options.cache_dir);
+        } catch (const Error &error) {
+            warn("the cached model in " + in_quotes(options.cache_dir) + " is compiled again: " + error.what());
+        }
+    Made made = make(*device.staged(), graph, options);
+    cache.keep(key, {key, made_for(device), {}, {}, std::move(made.compilation)});
+    return std::move(made.model);
+}
+
+void store_compiled(const Device &device, const Graph &source, const Graph &graph, const Options &options,
+                    const fs::path &target)
+{
+    if (!device.staged())
+        throw Error("models compiled for " + device.name() + " cannot be stored; store them for CPU");
+    const StoredModel stored{key_of(device, graph, options),
+                             made_for(device),
+                             source,
+                             {},
+                             make(*device.staged(), graph, options).compilation};
+    in_context("file " + in_quotes(target), [&] { write_stored_model(stored, target); });
+}
+
+} // namespace leat

@@ -1,0 +1,594 @@
+#include "devices/core.h"
+#include "devices/devices.h"
+#include "devices/model_cache.h"
+#include "inference/ops.h"
+#include "inference/read.h"
+#include "inference/warning.h"
+#include "support/temporary_folder.h"
+
+#include <leat/core.h>
+#include <leat/request.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <gtest/gtest.h>
+
+#include <sys/resource.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <csignal>
+#include <cstring>
+#include <fstream>
+#include <mutex>
+#include <numeric>
+#include <thread>
+
+namespace leat {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// What is warned of while it lives.
+class Warnings {
+  public:
+    Warnings() : before_(set_warning_handler(note))
+    {
+        std::lock_guard lock(mutex_);
+        sentences_.clear();
+    }
+    ~Warnings() { set_warning_handler(before_); }
+    static std::vector<std::string> sentences()
+    {
+        std::lock_guard lock(mutex_);
+        return sentences_;
+    }
+    /// True when there is one, and it holds the text.
+    static testing::AssertionResult one_with(const std::string &text)
+    {
+        const auto all = sentences();
+        if (all.size() == 1 && all[0].find(text) != std::string::npos)
+            return testing::AssertionSuccess();
+        auto failure = testing::AssertionFailure() << all.size() << " warnings:";
+        for (const std::string &each : all)
+            failure << "\n" << each;
+        return failure;
+    }
+
+  private:
+    const WarningHandler before_;
+    static inline std::mutex mutex_;
+    static inline std::vector<std::string> sentences_;
+
+    static void note(const std::string &sentence)
+    {
+        std::lock_guard lock(mutex_);
+        sentences_.push_back(sentence);
+    }
+};
+
+/// A convolution with a residual, a product, and a branch that holds graphs; `seed` makes the weights.
+Graph net(int seed = 1)
+{
+    Graph graph = parse(R"(graph "net"
+input %0:f32[1x8x6x6] "x"
+input %1:f32[8x8x3x3] "w"
+const %2:f32[8] "b" = {1, 2, 3, 4, 5, 6, 7, 8}
+input %3:f32[36x5] "m"
+%4:f32[*] "c" = Conv(%0, %1, %2) {pads=[1, 1, 1, 1]} "conv"
+%5:f32[*] "s" = Add(%4, %0) "sum"
+%6:f32[*] "r" = Clip(%5) "clip"
+const %7:s64[3] "shape" = {1, 8, 36}
+%8:f32[*] "flat" = Reshape(%6, %7) "flat"
+%9:f32[*] "y" = MatMul(%8, %3) "matmul"
+output %9
+)");
+    auto fill = [&](Value &value) {
+        value.constant = Tensor(Type::f32, *value.shape);
+        for (size_t i = 0; i < value.constant.count(); i++)
+            value.constant.data<float>()[i] = static_cast<float>((i * 7 + static_cast<size_t>(seed)) % 13) / 13 - 0.4f;
+    };
+    fill(graph.values[1]);
+    fill(graph.values[3]);
+    graph.inputs.resize(1);
+    infer_shapes(graph);
+    return graph;
+}
+
+/// Every kind of attribute, and a body.
+Graph net_with_attributes()
+{
+    Graph graph = net();
+    Attributes &all = graph.nodes[0].attributes;
+    all.set("integer", int64_t(-3));
+    all.set("number", 0.5f);
+    all.set("text", std::string("word\0word", 9));
+    all.set("numbers", std::vector<float>{1, 2});
+    all.set("tensor", Tensor::of<int8_t>({2, 0}, {}));
+    all.set("body", std::make_shared<const Graph>(net(2)));
+    graph.metadata["key"] = "value";
+    graph.values[0].limits = {1, 8, {2, 6}, {}};
+    graph.nodes[0].post_ops.push_back({PostOp::Kind::binary, &op("Add"), {}, graph.inputs[0]});
+    return graph;
+}
+
+std::vector<float> run(CompiledModel &model)
+{
+    Job job;
+    for (const Port &port : model.inputs()) {
+        job.inputs.emplace_back(port.type, port.shape);
+        for (size_t i = 0; i < job.inputs.back().count(); i++)
+            job.inputs.back().data<float>()[i] = static_cast<float>(i % 5);
+    }
+    std::mutex mutex;
+    std::condition_variable condition;
+    bool finished = false;
+    job.done = [&](Job &) {
+        std::lock_guard lock(mutex);
+        finished = true;
+        condition.notify_one();
+    };
+    model.submit(job);
+    std::unique_lock lock(mutex);
+    condition.wait(lock, [&] { return finished; });
+    if (job.error)
+        std::rethrow_exception(job.error);
+    const Tensor &out = job.outputs.at(0);
+    return {out.data<float>(), out.data<float>() + out.count()};
+}
+
+std::string setting(const CompiledModel &model, const std::string &name)
+{
+    for (const Setting &each : model.settings())
+        if (each.name == name)
+            return each.value;
+    return "absent";
+}
+
+std::vector<fs::path> files_in(const fs::path &folder)
+{
+    std::vector<fs::path> files;
+    for (const auto &each : fs::directory_iterator(folder))
+        files.push_back(each.path());
+    std::sort(files.begin(), files.end());
+    return files;
+}
+
+std::string contents(const fs::path &path)
+{
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void overwrite(const fs::path &path, std::string_view bytes)
+{
+    std::ofstream(path, std::ios::binary | std::ios::trunc).write(bytes.data(), std::streamsize(bytes.size()));
+}
+
+class Cache : public testing::Test {
+  protected:
+    TemporaryFolder folder_;
+    const Graph graph_ = net();
+    Options options_;
+    Warnings warnings_;
+
+    void SetUp() override { options_.cache_dir = (folder_ / "cache").string(); }
+
+    std::unique_ptr<CompiledModel> load(const Graph &graph)
+    {
+        return compile_cached(*find_device("CPU"), graph, options_, {});
+    }
+
+    /// The one file of the cache, after a first load.
+    fs::path fill()
+    {
+        load(graph_);
+        const auto files = files_in(options_.cache_dir);
+        EXPECT_EQ(files.size(), 1u);
+        return files.at(0);
+    }
+
+    /// A damaged file is one warning with the text, the numbers are right, and the file is good again.
+    void expect_repair(const std::string &warning)
+    {
+        const std::vector<float> want = run(*find_device("CPU")->compile(graph_, {}));
+        {
+            Warnings warnings;
+            const auto model = load(graph_);
+            EXPECT_TRUE(Warnings::one_with(warning));
+            EXPECT_EQ(setting(*model, "loaded_from_cache"), "false");
+            EXPECT_EQ(run(*model), want);
+        }
+        Warnings warnings;
+        const auto model = load(graph_);
+        EXPECT_EQ(Warnings::sentences().size(), 0u);
+        EXPECT_EQ(setting(*model, "loaded_from_cache"), "true");
+        EXPECT_EQ(run(*model), want);
+    }
+};
+
+TEST_F(Cache, SecondLoadComesFromItWithTheSameNumbers)
+{
+    const auto first = load(graph_);
+    const auto second = load(net());
+    EXPECT_EQ(setting(*first, "loaded_from_cache"), "false");
+    EXPECT_EQ(setting(*second, "loaded_from_cache"), "true");
+    EXPECT_EQ(run(*first), run(*second));
+    EXPECT_EQ(Warnings::sentences().size(), 0u);
+    const auto *compiler = find_device("CPU")->staged();
+    ASSERT_NE(compiler, nullptr);
+    EXPECT_EQ(compiler->packed(*first).size(), compiler->packed(*second).size()) << "constants were packed again";
+}
+
+TEST_F(Cache, IsWhereTheOptionsSayAndOnlyThen)
+{
+    options_.cache_dir.clear();
+    load(graph_);
+    EXPECT_TRUE(files_in(folder_.path()).empty());
+}
+
+TEST_F(Cache, OtherWeightsAndOtherPassesAreOtherModels)
+{
+    load(graph_);
+    EXPECT_EQ(setting(*load(net(2)), "loaded_from_cache"), "false");
+    options_.disabled_passes = {"fuse_post_ops"};
+    EXPECT_EQ(setting(*load(graph_), "loaded_from_cache"), "false");
+    EXPECT_EQ(files_in(options_.cache_dir).size(), 3u);
+}
+
+TEST_F(Cache, StreamsAndHintsAreNot)
+{
+    load(graph_);
+    options_.performance_hint = PerformanceHint::throughput;
+    options_.num_streams = 2;
+    EXPECT_EQ(setting(*load(graph_), "loaded_from_cache"), "true");
+}
+
+TEST_F(Cache, TruncatedFileIsReplacedWithOneWarning)
+{
+    const fs::path file = fill();
+    fs::resize_file(file, fs::file_size(file) / 2);
+    expect_repair("damaged");
+}
+
+TEST_F(Cache, EmptyFileIsReplacedWithOneWarning)
+{
+    fs::resize_file(fill(), 0);
+    expect_repair("not a stored model");
+}
+
+TEST_F(Cache, FlippedBitIsReplacedWithOneWarning)
+{
+    const fs::path file = fill();
+    std::string bytes = contents(file);
+    bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 4);
+    overwrite(file, bytes);
+    expect_repair("checksum");
+}
+
+TEST_F(Cache, ForeignFileIsReplacedWithOneWarning)
+{
+    overwrite(fill(), "#!/bin/sh\necho this is something else, and long enough to hold a header of any kind at all\n");
+    expect_repair("not a stored model");
+}
+
+TEST_F(Cache, FileOfAnotherModelIsReplacedWithOneWarning)
+{
+    const fs::path file = fill();
+    const std::string mine = contents(file);
+    fs::remove(file);
+    load(net(2));
+    fs::rename(files_in(options_.cache_dir).at(0), file);
+    expect_repair("another model");
+}
+
+TEST_F(Cache, FileOfAnotherFormatIsReplacedWithOneWarning)
+{
+    const fs::path file = fill();
+    std::string bytes = contents(file);
+    bytes[16] = 99;
+    overwrite(file, bytes);
+    expect_repair("another version of Leat");
+}
+
+TEST_F(Cache, FolderThatCannotBeMadeNeverFailsALoad)
+{
+    overwrite(folder_ / "cache", "a file where the folder should be");
+    const std::vector<float> want = run(*find_device("CPU")->compile(graph_, {}));
+    EXPECT_EQ(run(*load(graph_)), want);
+    EXPECT_TRUE(Warnings::one_with("cannot be kept"));
+    EXPECT_EQ(run(*load(net(1))), want);
+    EXPECT_EQ(Warnings::sentences().size(), 1u) << "the same folder again";
+}
+
+/// As on a full disk, writing stops in the middle of a file.
+class FullDisk {
+  public:
+    explicit FullDisk(rlim_t bytes) : signal_(std::signal(SIGXFSZ, SIG_IGN))
+    {
+        getrlimit(RLIMIT_FSIZE, &before_);
+        const rlimit limit{bytes, before_.rlim_max};
+        setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    ~FullDisk()
+    {
+        setrlimit(RLIMIT_FSIZE, &before_);
+        std::signal(SIGXFSZ, signal_);
+    }
+
+  private:
+    rlimit before_{};
+    void (*const signal_)(int);
+};
+
+TEST_F(Cache, FullDiskNeverFailsALoadAndKeepsNoHalfFile)
+{
+    const std::vector<float> want = run(*find_device("CPU")->compile(graph_, {}));
+    {
+        FullDisk full(1000);
+        EXPECT_EQ(run(*load(graph_)), want);
+    }
+    EXPECT_TRUE(Warnings::one_with("cannot be written"));
+    EXPECT_TRUE(files_in(options_.cache_dir).empty());
+}
+
+StoredModel stored_of(const std::string &key, size_t bytes)
+{
+    StoredModel model;
+    model.key = key;
+    model.source.emplace();
+    Tensor zeros(Type::u8, {static_cast<int64_t>(bytes)});
+    std::memset(zeros.raw(), 0, bytes);
+    model.source->outputs = {model.source->add_constant("c", zeros)};
+    return model;
+}
+
+TEST_F(Cache, RemovesWhatWasNotUsedForLongest)
+{
+    const ModelCache cache(options_.cache_dir, 3'300'000);
+    const auto now = fs::file_time_type::clock::now();
+    for (int i = 0; i < 3; i++) {
+        const std::string key(1, static_cast<char>('a' + i));
+        cache.keep(key, stored_of(key, 1'000'000));
+        fs::last_write_time(fs::path(options_.cache_dir) / (key + ".leat"), now - std::chrono::hours(9 - i));
+    }
+    EXPECT_TRUE(cache.find("a"));
+    cache.keep("d", stored_of("d", 1'000'000));
+    EXPECT_TRUE(cache.find("a")) << "was used last";
+    EXPECT_FALSE(cache.find("b"));
+    EXPECT_TRUE(cache.find("c"));
+    EXPECT_TRUE(cache.find("d"));
+    EXPECT_EQ(Warnings::sentences().size(), 0u);
+}
+
+TEST_F(Cache, ModelLargerThanTheCapIsNotKept)
+{
+    const ModelCache cache(options_.cache_dir, 100'000);
+    cache.keep("a", stored_of("a", 1'000'000));
+    EXPECT_TRUE(Warnings::one_with("more than"));
+    EXPECT_TRUE(files_in(options_.cache_dir).empty());
+}
+
+TEST_F(Cache, WritersOfOneFileDoNotDisturbEachOtherOrReaders)
+{
+    const ModelCache cache(options_.cache_dir, 1 << 30);
+    cache.keep("a", stored_of("a", 300'000));
+    std::vector<std::thread> threads;
+    std::atomic<int> found = 0;
+    for (int t = 0; t < 4; t++)
+        threads.emplace_back([&, t] {
+            for (int i = 0; i < 10; i++)
+                if (t % 2)
+                    cache.keep("a", stored_of("a", 300'000));
+                else
+                    found += cache.find("a").has_value();
+        });
+    for (std::thread &thread : threads)
+        thread.join();
+    EXPECT_EQ(found, 20);
+    EXPECT_EQ(Warnings::sentences().size(), 0u);
+    EXPECT_EQ(files_in(options_.cache_dir).size(), 1u);
+}
+
+TEST_F(Cache, ReaderIsAskedOnceUntilAFileChanges)
+{
+    const fs::path model = folder_.write("model.txt", "one"), data = folder_.write("data.bin", "two");
+    int reads = 0;
+    auto read = [&] {
+        return read_cached(model, "", options_, [&](std::vector<fs::path> *files) {
+            reads++;
+            files->push_back(data);
+            return net(reads);
+        });
+    };
+    const std::string first = print(read(), 10000);
+    EXPECT_EQ(print(read(), 10000), first);
+    EXPECT_EQ(reads, 1);
+    folder_.write("model.txt", "eins");
+    read();
+    EXPECT_EQ(reads, 2);
+    EXPECT_EQ(Warnings::sentences().size(), 0u) << "another model is no fault";
+    folder_.write("data.bin", "zwei");
+    read();
+    EXPECT_EQ(reads, 3);
+    EXPECT_TRUE(Warnings::one_with("has changed"));
+    read();
+    EXPECT_EQ(reads, 3);
+}
+
+/// A device that counts what it compiles, for a processor that the test chooses.
+class Counting final : public Device, public StagedCompiler {
+  public:
+    std::string processor = "one";
+    mutable int prepared = 0, built = 0;
+
+    std::string name() const override { return "COUNTING"; }
+    std::string description() const override { return processor; }
+    std::string why_not(const Graph &, const Node &) const override { return ""; }
+    std::unique_ptr<CompiledModel> compile(Graph graph, const Options &options) override
+    {
+        return build(prepare(std::move(graph), options), options);
+    }
+    const StagedCompiler *staged() const override { return this; }
+    std::string target() const override { return processor; }
+    Compilation prepare(Graph graph, const Options &) const override
+    {
+        prepared++;
+        return {std::move(graph), {}, {}, {}};
+    }
+    std::unique_ptr<CompiledModel> build(Compilation compilation, const Options &options) const override
+    {
+        built++;
+        return find_device("REF")->compile(std::move(compilation.graph), options);
+    }
+    std::vector<PackedConstant> packed(const CompiledModel &) const override { return {}; }
+};
+
+TEST_F(Cache, AnotherProcessorOrLibraryIsAnotherModel)
+{
+    Counting device;
+    compile_cached(device, graph_, options_, {});
+    device.processor = "two";
+    compile_cached(device, graph_, options_, {});
+    EXPECT_EQ(device.prepared, 2);
+    compile_cached(device, graph_, options_, {});
+    device.processor = "one";
+    compile_cached(device, graph_, options_, {});
+    EXPECT_EQ(device.prepared, 2);
+    EXPECT_EQ(device.built, 4);
+}
+
+TEST_F(Cache, StoredModelIsLoadedInTheModelsPlace)
+{
+    const fs::path file = folder_ / "net.leat";
+    store_compiled(*find_device("CPU"), graph_, graph_, {}, file);
+    const Model model = Core::read_model(file.string());
+    EXPECT_EQ(model.inputs().at(0).name, "x");
+    const auto compiled = Core::compile_model(model);
+    EXPECT_EQ(setting(*compiled, "loaded_from_cache"), "true");
+    EXPECT_EQ(run(*compiled), run(*find_device("CPU")->compile(graph_, {})));
+    EXPECT_EQ(Warnings::sentences().size(), 0u);
+    EXPECT_EQ(setting(*Core::compile_model(model, "REF"), "loaded_from_cache"), "absent");
+    EXPECT_THROW(model.reshaped({{"x", {1, 8, 7, 7}}}), Error);
+}
+
+TEST_F(Cache, StoredModelForAnotherProcessorSaysSo)
+{
+    const fs::path file = folder_ / "net.leat";
+    Counting device;
+    store_compiled(device, graph_, graph_, {}, file);
+    device.processor = "two";
+    const Graph read = read_model_file(file);
+    const auto model = compile_cached(device, read, {}, file);
+    EXPECT_TRUE(Warnings::one_with("is compiled again for COUNTING, two: it was compiled for COUNTING, one"));
+    EXPECT_EQ(run(*model), run(*find_device("REF")->compile(graph_, {})));
+}
+
+TEST_F(Cache, DamagedStoredModelIsASentence)
+{
+    const fs::path file = folder_ / "net.leat";
+    store_compiled(*find_device("CPU"), graph_, graph_, {}, file);
+    fs::resize_file(file, fs::file_size(file) - 1);
+    try {
+        Core::read_model(file.string());
+        FAIL() << "was read";
+    } catch (const Error &error) {
+        EXPECT_NE(std::string(error.what()).find("damaged"), std::string::npos) << error.what();
+        EXPECT_NE(std::string(error.what()).find("leat compile"), std::string::npos) << error.what();
+    }
+    EXPECT_THROW(store_compiled(*find_device("REF"), graph_, graph_, {}, file), Error);
+    EXPECT_THROW(store_compiled(*find_device("CPU"), graph_, graph_, {}, folder_ / "absent" / "net.leat"), Error);
+}
+
+class StoredModelFile : public testing::Test {
+  protected:
+    TemporaryFolder folder_;
+    const fs::path file_ = folder_ / "m.leat";
+
+    std::string write()
+    {
+        StoredModel model;
+        model.key = "key";
+        model.made_for = "a test";
+        model.source = net_with_attributes();
+        model.files = {{"data.bin", "hash"}};
+        model.compilation = {net(), {"note"}, {}, {}};
+        model.compilation->packed.push_back(
+            {model.source->values[1].constant, std::string("form\0", 5), Tensor::of<float>({3}, {1, 2, 3})});
+        write_stored_model(model, file_);
+        return contents(file_);
+    }
+};
+
+TEST_F(StoredModelFile, GivesBackWhatWasWritten)
+{
+    write();
+    const StoredModel model = read_stored_model(file_);
+    EXPECT_EQ(model.key, "key");
+    EXPECT_EQ(model.made_for, "a test");
+    ASSERT_TRUE(model.source && model.compilation);
+    EXPECT_EQ(print(*model.source, 100000), print(net_with_attributes(), 100000));
+    EXPECT_EQ(hash_of(*model.source), hash_of(net_with_attributes()));
+    EXPECT_EQ(print(model.compilation->graph, 100000), print(net(), 100000));
+    EXPECT_EQ(model.source->values[0].limits, net_with_attributes().values[0].limits);
+    EXPECT_EQ(model.compilation->notes, std::vector<std::string>{"note"});
+    ASSERT_EQ(model.compilation->packed.size(), 1u);
+    const PackedConstant &packed = model.compilation->packed[0];
+    EXPECT_EQ(packed.form, std::string("form\0", 5));
+    EXPECT_EQ(packed.source.raw(), model.source->values[1].constant.raw()) << "one place in the file";
+    EXPECT_EQ(packed.made.data<float>()[2], 3);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(packed.made.raw()) % 64, 0u);
+    ASSERT_EQ(model.files.size(), 1u);
+    EXPECT_EQ(model.files[0].path + model.files[0].hash, "data.binhash");
+}
+
+StoredModel read(std::string &bytes)
+{
+    return read_stored_model({std::as_bytes(std::span(bytes.data(), bytes.size())), nullptr});
+}
+
+TEST_F(StoredModelFile, EveryFlippedByteIsFound)
+{
+    const std::string good = write();
+    for (size_t i = 0; i < good.size(); i++) {
+        std::string bad = good;
+        bad[i] = static_cast<char>(~bad[i]);
+        EXPECT_THROW(read(bad), Error) << "byte " << i;
+    }
+}
+
+TEST_F(StoredModelFile, EveryShorterFileIsRefused)
+{
+    const std::string good = write();
+    for (size_t size = 0; size < good.size(); size += size < 256 ? 1 : 61) {
+        std::string part = good.substr(0, size);
+        EXPECT_THROW(read(part), Error) << size << " bytes";
+    }
+}
+
+/// With a checksum that is right, a file that makes no sense is a model or an Error.
+TEST_F(StoredModelFile, ChangesUnderAGoodChecksumAreAModelOrAnError)
+{
+    const std::string good = write();
+    uint64_t metadata_bytes = 0;
+    std::memcpy(&metadata_bytes, good.data() + 24, sizeof metadata_bytes);
+    ASSERT_LT(metadata_bytes, good.size());
+    int refused = 0;
+    for (size_t i = 24; i < 48 + metadata_bytes; i++)
+        for (int flip : {1, 0x80, 0xff}) {
+            std::string bad = good;
+            bad[i] = static_cast<char>(bad[i] ^ flip);
+            const uint64_t checksum = XXH3_64bits(bad.data() + 16, bad.size() - 16);
+            std::memcpy(bad.data() + 8, &checksum, sizeof checksum);
+            try {
+                read(bad);
+            } catch (const Error &) {
+                refused++;
+            }
+        }
+    EXPECT_GT(refused, 1000);
+}
+
+} // namespace
+} // namespace leat
