@@ -23,7 +23,8 @@ struct CompileOptions {
 /// The graph with the picture in front, as the elements and `leat run MODEL IMAGE` open it.
 Graph with_picture(const CompileOptions &options, const std::shared_ptr<const Graph> &graph)
 {
-    const Task task = task_of(options.model, facts_of(*graph));
+    const Task task = in_context("no picture can be put in front of the model, as without --tensors",
+                                 [&] { return task_of(options.model, facts_of(*graph)); });
     const auto model = open_image_model(options.model.path, task, image_options(options.model, options.device));
     return with_image_input(*graph, model->facts.inputs[model->image_input].name, model->spec);
 }

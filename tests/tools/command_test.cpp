@@ -408,5 +408,23 @@ TEST(Inspect, ShowsTheFilterThatWasAskedFor)
     EXPECT_EQ(filter({"--resize-filter", "bilinear"}), "bilinear");
 }
 
+TEST(Compile, WritesAFileThatIsLoadedInTheModelsPlace)
+{
+    SKIP_WITHOUT_SHARED_DATA();
+    const TemporaryFolder folder;
+    const std::string compiled = folder / "yolox.leat";
+    const Ran made = leat_command({"compile", models() / "yolox_nano.onnx", "-o", compiled});
+    ASSERT_EQ(made.status, 0) << made.err;
+    const Ran ran = leat_command({"inspect", compiled, "--json"});
+    ASSERT_EQ(ran.status, 0) << ran.err;
+    EXPECT_EQ(ran.err, "");
+    const Json found = Json::parse(ran.out);
+    EXPECT_EQ(found.at("decoder"), "yolox");
+    bool from_file = false;
+    for (const Json &setting : found.at("devices")[0].at("settings"))
+        from_file = from_file || (setting.at("name") == "loaded_from_cache" && setting.at("value") == "true");
+    EXPECT_TRUE(from_file) << found.at("devices")[0].at("settings");
+}
+
 } // namespace
 } // namespace leat
