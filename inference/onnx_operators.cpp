@@ -190,6 +190,96 @@ void loop(ImportedNode &node)
     node.add_as("Loop");
 }
 
+/// The i-th number of a list that an operator may leave out.
+int64_t listed(const ImportedNode &node, const char *name, size_t i)
+{
+    const auto numbers = node.attributes.integers(name);
+    return i < numbers.size() ? numbers[i] : 0;
+}
+
+/// The body of a Scan, which reads elements of its inputs after the `carried` ones, as that of a Loop, which captures
+/// the whole ones.
+std::shared_ptr<const Graph> loop_body_of(const ImportedNode &scan, const Graph &stored, size_t carried, size_t own)
+{
+    auto body = std::make_shared<Graph>(stored);
+    const std::unordered_map<ValueId, size_t> no_ranks;
+    ImportedNode inside(*body, no_ranks);
+    inside.name = scan.name;
+    const auto add_input = [&](const char *name, Type type, std::optional<Shape> shape) {
+        Value value;
+        value.name = scan.name + "/" + name;
+        value.type = type;
+        value.shape = std::move(shape);
+        return body->add_value(std::move(value));
+    };
+    std::vector<ValueId> inputs{add_input("iteration", Type::s64, Shape()),
+                                add_input("condition", Type::boolean, Shape())};
+    inputs.insert(inputs.end(), stored.inputs.begin(), stored.inputs.begin() + static_cast<ptrdiff_t>(carried));
+    for (size_t i = 0; i < own - carried; i++) {
+        const ValueId whole = add_input("whole", Type::undefined, std::nullopt);
+        const ValueId index = listed(scan, "scan_input_directions", i) == 0
+                                  ? inputs[0]
+                                  : inside.add("Sub", {inside.add_integer(-1), inputs[0]}); // counts from the end
+        inside.add("Gather", {whole, index}, {stored.inputs[carried + i]},
+                   with(integer("axis", listed(scan, "scan_input_axes", i))));
+        inputs.push_back(whole);
+    }
+    inputs.insert(inputs.end(), stored.inputs.begin() + static_cast<ptrdiff_t>(own), stored.inputs.end());
+    body->outputs.insert(body->outputs.begin(), inputs[1]);
+    body->inputs = std::move(inputs);
+    body->tidy();
+    body->verify();
+    return body;
+}
+
+/// A Loop over the elements of the first scanned input, whose length is that of all of them.
+void scan(ImportedNode &node)
+{
+    const auto found = node.attributes.all().find("body");
+    const auto *body =
+        found == node.attributes.all().end() ? nullptr : std::get_if<std::shared_ptr<const Graph>>(&found->second);
+    const size_t own = node.inputs.size() - node.captured;
+    const int64_t scanned = node.attributes.integer("num_scan_inputs", 0);
+    if (!body || scanned < 1 || scanned > static_cast<int64_t>(own))
+        throw Error("operator Scan has " + std::to_string(own) + " inputs, of which it scans " +
+                    std::to_string(scanned) + (body ? "; want one or more" : ", and no body"));
+    if ((*body)->inputs.size() != node.inputs.size())
+        throw Error("operator Scan has graphs of different inputs");
+    const size_t carried = own - static_cast<size_t>(scanned);
+    const std::vector<ValueId> made = (*body)->outputs;
+    if (made.size() < std::max(carried, node.outputs.size()))
+        throw Error("operator Scan has " + std::to_string(node.outputs.size()) + " outputs and carries " +
+                    std::to_string(carried) + " values, but its body makes " + std::to_string(made.size()));
+
+    std::vector<ValueId> outputs = node.outputs;
+    outputs.resize(made.size(), no_value);
+    std::vector<std::pair<ValueId, ValueId>> backwards; // as collected, as wanted
+    for (size_t i = carried; i < outputs.size(); i++) {
+        if (listed(node, "scan_output_axes", i - carried) != 0)
+            throw Error("operator Scan with scan_output_axes other than 0 is not supported; export the model with "
+                        "Loop, or transpose after it");
+        if (listed(node, "scan_output_directions", i - carried) == 0 || outputs[i] == no_value)
+            continue;
+        Value collected;
+        collected.name = node.name + "/collected_" + std::to_string(i);
+        backwards.emplace_back(node.graph.add_value(std::move(collected)), outputs[i]);
+        outputs[i] = backwards.back().first;
+    }
+    const ValueId sizes = node.add("Shape", {node.input(carried)});
+    std::vector<ValueId> inputs{
+        node.add("Gather", {sizes, node.add_integer(listed(node, "scan_input_axes", 0))}, with(integer("axis", 0))),
+        no_value};
+    inputs.insert(inputs.end(), node.inputs.begin(), node.inputs.end());
+    Attributes attributes = with(integer("carried", static_cast<int64_t>(carried)));
+    attributes.set("body", loop_body_of(node, **body, carried, own));
+    node.add("Loop", std::move(inputs), std::move(outputs), std::move(attributes));
+    for (const auto &[collected, wanted] : backwards)
+        node.add("Slice",
+                 {collected, node.add_integers({-1}), node.add_integers({-INT64_MAX}), node.add_integers({0}),
+                  node.add_integers({-1})},
+                 {wanted});
+}
+
 void pad_by_attributes(ImportedNode &node)
 {
     const ValueId data = node.input(0);
@@ -771,7 +861,7 @@ constexpr OnnxOperator operators[] = {
     {standard, "RoiAlign", 16, any, same},
     {standard, "Round", 11, any, same},
     {standard, "STFT", 17, any, same},
-    {standard, "Scan", 9, any, same},
+    {standard, "Scan", 9, any, scan},
     {standard, "Scatter", 9, any, scatter},
     {standard, "ScatterElements", 11, any, same},
     {standard, "ScatterND", 11, any, same},

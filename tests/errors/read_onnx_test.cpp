@@ -197,6 +197,47 @@ TEST(ReadOnnx, Attention)
     EXPECT_THROW(folded(y + k + v + node("Attention", {"k", "k", "v"}, "y", scale), 23), Error);
 }
 
+/// Runs a model that reads only constants, node by node.
+std::vector<Tensor> outputs_of(const std::string &graph_text)
+{
+    Graph graph = read_onnx_text(onnx_model(graph_text));
+    infer_shapes(graph);
+    std::vector<Tensor> values, outputs;
+    for (const Value &value : graph.values)
+        values.push_back(value.constant);
+    for (const Node &each : graph.nodes)
+        run_node(each, values);
+    for (ValueId id : graph.outputs)
+        outputs.push_back(values[id]);
+    return outputs;
+}
+
+/// Sums of rows, all and after each row.
+TEST(ReadOnnx, Scan)
+{
+    const std::string body = "input { name: \"s\" } input { name: \"e\" } " + node("Add", {"s", "e"}, "t") +
+                             node("Mul", {"t", "w"}, "u") + "output { name: \"t\" } output { name: \"u\" } ";
+    const auto sums = [&](const std::string &scanned, const std::string &attributes) {
+        const auto outputs =
+            outputs_of(floats("zero", "dims: 2", "0, 0") + scanned + floats("w", "dims: 1", "1") +
+                       "node { op_type: \"Scan\" input: \"zero\" input: \"x\" output: \"y\" output: \"z\" " +
+                       attributes + attribute("num_scan_inputs", "type: INT i: 1") +
+                       attribute("body", "type: GRAPH g { " + body + "}") + " } " + y + onnx_output("z"));
+        EXPECT_EQ(outputs.at(1).shape(), (Shape{3, 2}));
+        Floats all(outputs.at(0).data<float>(), outputs[0].data<float>() + 2);
+        all.insert(all.end(), outputs[1].data<float>(), outputs[1].data<float>() + 6);
+        return all;
+    };
+    const auto list = [](const char *name) { return attribute(name, "type: INTS ints: [1]"); };
+    const std::string rows = floats("x", "dims: 3 dims: 2", "1, 2, 3, 4, 5, 6");
+    EXPECT_EQ(sums(rows, ""), (Floats{9, 12, 1, 2, 4, 6, 9, 12}));
+    EXPECT_EQ(sums(rows, list("scan_input_directions")), (Floats{9, 12, 5, 6, 8, 10, 9, 12}));
+    EXPECT_EQ(sums(rows, list("scan_output_directions")), (Floats{9, 12, 9, 12, 4, 6, 1, 2}));
+    EXPECT_EQ(sums(floats("x", "dims: 2 dims: 3", "1, 3, 5, 2, 4, 6"), list("scan_input_axes")),
+              (Floats{9, 12, 1, 2, 4, 6, 9, 12}));
+    EXPECT_THROW(sums(rows, list("scan_output_axes")), Error);
+}
+
 TEST(ReadOnnx, NewerOperators)
 {
     expect_near(folded_values(y + floats("x", "dims: 2", "1, -1") +

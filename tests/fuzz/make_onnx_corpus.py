@@ -115,6 +115,11 @@ def control():
                              "body", [info("i", (), TensorProto.INT64), info("go", (), TensorProto.BOOL), info("s")],
                              [info("on", (), TensorProto.BOOL), info("t"), info("z")])
     yield "loop", model([node("Loop", ["n", "", "x"], ["y", "z"], body=body)], initializers=[array("n", 2, np.int64)])
+    body = helper.make_graph([node("Add", ["s", "e"], ["t"]), node("Mul", ["t", "x"], ["z"])], "body",
+                             [info("s", (4,)), info("e", (4,))], [info("t", (4,)), info("z", (1, 4))])
+    yield "scan", model([node("Scan", ["f", "w"], ["y", "z"], body=body, num_scan_inputs=1, scan_input_directions=[1],
+                              scan_output_directions=[1], scan_input_axes=[-2])],
+                        initializers=[array("f", np.ones(4)), array("w", np.ones((3, 4)))])
     deep = branch("deep", "Relu")
     for i in range(20):
         deep = helper.make_graph([node("If", ["c"], ["r"], then_branch=deep, else_branch=branch("e", "Neg"))],
