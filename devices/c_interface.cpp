@@ -168,6 +168,21 @@ constexpr OptionRow compile_rows[] = {
     {"hyper-threading",
      [](Target &to, Text &name, Text &value) { to.compile.hyper_threading = word<bool>(name, value, switches); }},
     {"pinning", [](Target &to, Text &name, Text &value) { to.compile.pinning = word<bool>(name, value, switches); }},
+    {"execution-mode",
+     [](Target &to, Text &name, Text &value) {
+         to.compile.execution_mode = word<leat::ExecutionMode>(
+             name, value,
+             {{"performance", leat::ExecutionMode::performance}, {"accuracy", leat::ExecutionMode::accuracy}});
+     }},
+    {"inference-precision",
+     [](Target &to, Text &name, Text &value) {
+         using Precision = leat::InferencePrecision;
+         to.compile.inference_precision = word<Precision>(name, value,
+                                                          {{"auto", Precision::automatic},
+                                                           {"f32", Precision::f32},
+                                                           {"bf16", Precision::bf16},
+                                                           {"f16", Precision::f16}});
+     }},
     {"profiling",
      [](Target &to, Text &name, Text &value) { to.compile.profiling = word<bool>(name, value, switches); }},
 };

@@ -19,9 +19,11 @@ std::shared_ptr<const Graph> graph_of(const std::string &text)
     return std::make_shared<const Graph>(parse(text));
 }
 
-std::shared_ptr<CompiledModel> compile(const std::string &text, const std::string &device, const Options &options = {},
+/// In f32.
+std::shared_ptr<CompiledModel> compile(const std::string &text, const std::string &device, Options options = {},
                                        const std::optional<ImageInput> &image = std::nullopt)
 {
+    options.execution_mode = ExecutionMode::accuracy;
     return compile_shared(graph_of(text), device, options, image);
 }
 

@@ -16,7 +16,8 @@ TEST(Precision, FollowsTheWishTheModeAndTheProcessor)
         const char *value, *reason;
     } cases[] = {
         {Wish::automatic, Mode::accuracy, true, "f32", "execution_mode accuracy"},
-        {Wish::automatic, Mode::performance, false, "f32", "execution_mode performance"},
+        {Wish::automatic, Mode::performance, false, "f32", "this processor does not multiply bf16"},
+        {Wish::automatic, Mode::performance, true, "bf16", "execution_mode performance"},
         {Wish::f32, Mode::performance, true, "f32", "set by inference_precision"},
         {Wish::bf16, Mode::performance, true, "bf16", "set by inference_precision"},
         {Wish::bf16, Mode::accuracy, true, "bf16", "set by inference_precision"},

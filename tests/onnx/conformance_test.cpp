@@ -149,7 +149,10 @@ TEST_P(Conformance, GivesTheStoredOutputs)
         SKIP_WITHOUT_SHARED_DATA();
     const fs::path folder = cases_folder() / GetParam().name;
     ASSERT_TRUE(fs::exists(folder / "model.onnx")) << GetParam().name << " is in the manifest but not in the data";
-    const auto model = Core::compile_model(Core::read_model((folder / "model.onnx").string()), GetParam().device);
+    Options options;
+    options.execution_mode = ExecutionMode::accuracy;
+    const auto model =
+        Core::compile_model(Core::read_model((folder / "model.onnx").string()), GetParam().device, options);
     int sets = 0;
     for (const auto &entry : fs::directory_iterator(folder))
         if (entry.is_directory()) {
