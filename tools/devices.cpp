@@ -52,7 +52,10 @@ std::function<int()> add_devices(CLI::App &app)
     auto json = std::make_shared<bool>(false);
     app.add_flag("--json", *json, "Print everything as JSON, for programs");
     return [json] {
-        (*json ? print_json : print_text)(accelerator_interfaces());
+        if (*json)
+            print_json(accelerator_interfaces());
+        else
+            print_text(accelerator_interfaces());
         return 0;
     };
 }
