@@ -19,7 +19,7 @@ std::shared_ptr<const Graph> graph_of(const std::string &text)
     return std::make_shared<const Graph>(parse(text));
 }
 
-/// In f32.
+/// In f32 unless the options ask for another precision.
 std::shared_ptr<CompiledModel> compile(const std::string &text, const std::string &device, Options options = {},
                                        const std::optional<ImageInput> &image = std::nullopt)
 {
@@ -234,17 +234,23 @@ output %2
     spec.width = 10;
     spec.height = 8;
     spec.mul = {1.f / 255, 1.f / 255, 1.f / 255};
-    const auto cpu = compile(text, "CPU", {}, ImageInput{"x", spec}),
-               ref = compile(text, "REF", {}, ImageInput{"x", spec});
-    Job a, b;
-    a.images = b.images = {image};
-    run(*cpu, a);
-    run(*ref, b);
-    const Tensor want = b.outputs[0];
-    ASSERT_EQ(to_string(a.outputs[0].shape()), "1x2x8x10");
-    for (size_t i = 0; i < want.count(); i++)
-        EXPECT_NEAR(a.outputs[0].data<float>()[i], want.data<float>()[i], 0.03) << i;
-    EXPECT_EQ(cpu->nodes()[0].kernel, "image channels last");
+    Job wanted;
+    wanted.images = {image};
+    run(*compile(text, "REF", {}, ImageInput{"x", spec}), wanted);
+    const Tensor want = wanted.outputs[0];
+    for (InferencePrecision precision : {InferencePrecision::f32, InferencePrecision::bf16}) {
+        Options options;
+        options.inference_precision = precision;
+        const auto cpu = compile(text, "CPU", options, ImageInput{"x", spec});
+        Job job;
+        job.images = {image};
+        run(*cpu, job);
+        ASSERT_EQ(to_string(job.outputs[0].shape()), "1x2x8x10");
+        for (size_t i = 0; i < want.count(); i++)
+            EXPECT_NEAR(job.outputs[0].data<float>()[i], want.data<float>()[i], 0.03) << i;
+        ASSERT_EQ(cpu->nodes().size(), 2u); // no Cast stands between them
+        EXPECT_EQ(cpu->nodes()[0].kernel, "image channels last");
+    }
 }
 
 TEST(Cpu, PicturesForModelsOfHalfPrecision)
