@@ -17,13 +17,14 @@ namespace fs = std::filesystem;
 
 constexpr const char *extension = ".leat";
 
-/// Of options, those on which a Compilation depends.
+/// Of options, those on which a Compilation and its packed weights depend.
 std::string text_of(const Options &options)
 {
     std::string text;
     for (const std::string &pass : options.disabled_passes)
         text += "without " + pass + '\n';
-    return text;
+    return text + "precision " + std::to_string(static_cast<int>(options.inference_precision)) + ' ' +
+           std::to_string(static_cast<int>(options.execution_mode)) + '\n';
 }
 
 std::string hash_of_text(const std::string &text)
