@@ -1,4 +1,5 @@
 #include "core.h"
+#include "batch.h"
 #include "devices.h"
 #include "model_cache.h"
 
@@ -159,8 +160,8 @@ std::shared_ptr<CompiledModel> compile_shared(std::shared_ptr<const Graph> graph
         auto held = std::make_shared<Held>();
         held->graph = graph;
         held->device = find_device(device);
-        held->model = compile_cached(*held->device, image ? with_image_input(*graph, image->name, image->spec) : *graph,
-                                     options, path);
+        held->model = compile_on(*held->device, image ? with_image_input(*graph, image->name, image->spec) : *graph,
+                                 options, path);
         CompiledModel *model = held->model.get();
         return {std::move(held), model};
     });

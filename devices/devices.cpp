@@ -1,5 +1,6 @@
 #include "devices.h"
 
+#include "batch.h"
 #include "hardware.h"
 
 #include <map>
@@ -26,6 +27,15 @@ constexpr Row rows[] = {
     {"FAKE", make_fake},
 };
 
+struct CombinationRow {
+    Combination combination;
+    std::shared_ptr<Device> (*make)(const std::string &arguments);
+};
+
+constexpr CombinationRow combination_rows[] = {
+    {{"BATCH", "BATCH:CPU(4)", "joins the jobs of a device to batches"}, make_batch},
+};
+
 /// What follows the error for a GPU: that OpenCL sees something, or why it does not, is the reader's next question.
 std::string about_gpu(const std::string &name)
 {
@@ -39,30 +49,61 @@ std::string about_gpu(const std::string &name)
            ", but this version has no kernels for " + (count == 1 ? "it" : "them");
 }
 
-std::shared_ptr<Device> make(const std::string &description)
+std::string possibilities()
 {
-    const size_t open = description.find('(');
-    const std::string name = description.substr(0, open);
-    std::string arguments;
-    if (open != std::string::npos) {
-        if (description.back() != ')')
-            throw Error("the device \"" + description + "\" lacks its closing parenthesis");
-        arguments = description.substr(open + 1, description.size() - open - 2);
-    }
-    std::string known;
-    for (const Row &row : rows) {
-        if (row.name == name)
-            return in_context("device \"" + description + "\"", [&] { return row.make(arguments); });
+    std::string known, combined;
+    for (const Row &row : rows)
         known += (known.empty() ? "" : ", ") + std::string(row.name);
+    for (const CombinationRow &row : combination_rows)
+        combined += (combined.empty() ? "" : " ") + std::string(row.combination.form);
+    return known + ", and made of them " + combined;
+}
+
+/// A name, and what it is given: "FAKE(depth=2)" in parentheses, "BATCH:CPU(4)" after a colon.
+struct Description {
+    std::string name, arguments;
+    bool colon = false;
+};
+
+Description split(const std::string &text)
+{
+    const size_t end = text.find_first_of("(:");
+    if (end == std::string::npos)
+        return {text, {}};
+    Description description{text.substr(0, end), text.substr(end + 1), text[end] == ':'};
+    if (!description.colon) {
+        if (text.back() != ')')
+            throw Error("the device \"" + text + "\" lacks its closing parenthesis");
+        description.arguments.pop_back();
     }
-    throw Error("there is no device \"" + description + "\"; the devices are " + known + about_gpu(name));
+    return description;
+}
+
+std::shared_ptr<Device> make(const std::string &text)
+{
+    const Description description = split(text);
+    const auto make_by = [&](const auto &row) {
+        return in_context("device \"" + text + "\"", [&] { return row.make(description.arguments); });
+    };
+    for (const CombinationRow &row : combination_rows)
+        if (row.combination.name == description.name)
+            return make_by(row);
+    for (const Row &row : rows)
+        if (row.name == description.name) {
+            if (description.colon)
+                throw Error("the device \"" + text + "\" has a colon, but " + description.name +
+                            " is not made of others; the devices are " + possibilities());
+            return make_by(row);
+        }
+    throw Error("there is no device \"" + text + "\"; the devices are " + possibilities() +
+                about_gpu(description.name));
 }
 
 } // namespace
 
 std::shared_ptr<Device> find_device(const std::string &description)
 {
-    static std::mutex mutex;
+    static std::recursive_mutex mutex; // devices are made of devices
     static std::map<std::string, std::shared_ptr<Device>> made;
     std::lock_guard lock(mutex);
     auto &device = made[description];
@@ -82,6 +123,14 @@ std::vector<std::string> device_names()
     for (const Row &row : rows)
         names.emplace_back(row.name);
     return names;
+}
+
+std::vector<Combination> device_combinations()
+{
+    std::vector<Combination> combinations;
+    for (const CombinationRow &row : combination_rows)
+        combinations.push_back(row.combination);
+    return combinations;
 }
 
 } // namespace leat

@@ -19,6 +19,7 @@ struct Script {
     double latency_ms = 0;
     double jitter_ms = 0;          ///< added to every odd job, so that neighbours end in the wrong order
     int depth = 1;                 ///< jobs that run side by side
+    int batch = 1;                 ///< jobs worth joining
     int fail_every = 0;            ///< every n-th job fails; 0: none
     std::string outputs = "zeros"; ///< or "reference": what the reference kernels compute
 };
@@ -48,13 +49,15 @@ Script script_of(const std::string &arguments)
             script.jitter_ms = number(key, value);
         else if (key == "depth")
             script.depth = std::max(1, static_cast<int>(number(key, value)));
+        else if (key == "batch")
+            script.batch = std::max(1, static_cast<int>(number(key, value)));
         else if (key == "fail_every")
             script.fail_every = static_cast<int>(number(key, value));
         else if (key == "outputs" && (value == "zeros" || value == "reference"))
             script.outputs = value;
         else
             throw Error("device FAKE does not know \"" + item +
-                        "\"; it knows latency_ms, jitter_ms, depth, fail_every and outputs=zeros|reference");
+                        "\"; it knows latency_ms, jitter_ms, depth, batch, fail_every and outputs=zeros|reference");
     }
     return script;
 }
@@ -194,6 +197,7 @@ class Fake final : public Device {
     std::string name() const override { return "FAKE"; }
     std::string description() const override { return "computes nothing: scripted latency and failures, for tests"; }
     std::string why_not(const Graph &, const Node &) const override { return ""; }
+    int optimal_batch() const override { return script_.batch; }
     std::unique_ptr<CompiledModel> compile(Graph graph, const Options &) override
     {
         infer_shapes(graph);

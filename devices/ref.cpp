@@ -15,13 +15,19 @@ std::string describe(const Node &node)
     return "node \"" + node.name + "\" (" + std::string(node.op->name) + ")";
 }
 
-Tensor tensor_of(const Node &node, const Image &image)
+/// The pictures, by value of the graph, side by side.
+Tensor tensor_of(const Node &node, const std::vector<const Image *> &pictures)
 {
     const ImageSpec spec = image_spec_of(node);
     const int64_t channels = spec.order == ColourOrder::gray ? 1 : 3;
-    Tensor tensor(spec.type, spec.layout == Layout::nchw ? Shape{1, channels, spec.height, spec.width}
-                                                         : Shape{1, spec.height, spec.width, channels});
-    image_to_tensor_reference(image, spec, tensor.raw());
+    const auto count = static_cast<int64_t>(node.inputs.size());
+    Tensor tensor(spec.type, spec.layout == Layout::nchw ? Shape{count, channels, spec.height, spec.width}
+                                                         : Shape{count, spec.height, spec.width, channels});
+    std::byte *to = tensor.raw();
+    for (ValueId id : node.inputs) {
+        image_to_tensor_reference(*pictures[id], spec, to);
+        to += tensor.bytes() / node.inputs.size();
+    }
     return tensor;
 }
 
@@ -98,7 +104,7 @@ void run_by_reference(const Graph &graph, Job &job)
         waiting[id]++;
     for (const Node &node : graph.nodes) {
         if (node.op->name == "ImageToTensor")
-            in_context(describe(node), [&] { values[node.outputs[0]] = tensor_of(node, *images[node.inputs[0]]); });
+            in_context(describe(node), [&] { values[node.outputs[0]] = tensor_of(node, images); });
         else
             run_node(node, values);
         for (ValueId id : Graph::reads(node))

@@ -511,6 +511,8 @@ bool take_eos(LeatAsyncFilter *self)
     }
     if (flow != GST_FLOW_OK && must_report(state))
         GST_ELEMENT_FLOW_ERROR(self, flow);
+    if (flow == GST_FLOW_OK && class_of(self)->drain)
+        class_of(self)->drain(self);
     return flow == GST_FLOW_OK;
 }
 

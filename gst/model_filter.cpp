@@ -123,6 +123,8 @@ ImageModelOptions model_options(const ModelSettings &settings)
     options.compile.num_requests = settings.nireq;
     options.compile.num_streams = settings.num_streams;
     options.compile.num_threads = settings.num_threads;
+    options.compile.batch_size = settings.batch_size;
+    options.compile.batch_timeout_ms = settings.batch_timeout;
     options.compile.core_type = settings.core_type;
     options.compile.hyper_threading = wish_of(settings.hyper_threading);
     options.compile.pinning = wish_of(settings.pinning);
@@ -396,6 +398,12 @@ void submit(LeatAsyncFilter *filter, const AsyncQueue::Handle &entry)
     }
 }
 
+void drain(LeatAsyncFilter *filter)
+{
+    if (const auto model = model_of(state_of(filter)))
+        model->compiled->flush();
+}
+
 gboolean prepare(LeatAsyncFilter *filter, AsyncItem &item)
 {
     ModelFilterState &state = state_of(filter);
@@ -627,7 +635,9 @@ std::vector<Property<M>> common_properties()
     return {
         text(&M::model, "model", "Model", "Path of the model file (.onnx, .xml with its .bin beside it, or what `leat compile` wrote)",
              before_start),
-        text(&M::device, "device", "Device", "What runs the model: CPU, REF (slow, exact)", before_start),
+        text(&M::device, "device", "Device",
+             "What runs the model: CPU, REF (slow, exact), or devices made of others such as BATCH:CPU(4)",
+             before_start),
         choice(&M::performance_hint, "performance-hint", "Performance hint",
                "What to optimise for; decides streams and requests unless they are set",
                enumeration("LeatPerformanceHint", hint_values), M{}.performance_hint, before_start),
@@ -645,6 +655,13 @@ std::vector<Property<M>> common_properties()
         integer(&M::cache_size, "cache-size", "Cache size",
                 "MiB that cache-dir may take; the models whose last use is longest ago are removed first", 0, 1 << 30,
                 before_start),
+        integer(&M::batch_size, "batch-size", "Batch size",
+                "Frames or regions, of whatever stream, that the device works on as one; 1: never more; 0: as many as "
+                "the device gains by",
+                0, 1024, before_start),
+        integer(&M::batch_timeout, "batch-timeout", "Batch timeout",
+                "Milliseconds after which a batch that does not fill starts as it is; 0: as long as a batch runs", 0,
+                3600000, before_start),
         choice(&M::core_type, "core-type", "Core type",
                "Which cores to use, where the processor has fast and slow ones",
                enumeration("LeatCoreType", core_values), M{}.core_type, before_start),
@@ -815,6 +832,7 @@ static void leat_model_filter_class_init(LeatModelFilterClass *klass)
     filter_class->prepare = leat::prepare;
     filter_class->submit = leat::submit;
     filter_class->finish = leat::finish;
+    filter_class->drain = leat::drain;
     static GstStaticPadTemplate sink =
         GST_STATIC_PAD_TEMPLATE("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS(LEAT_FRAME_CAPS));
     static GstStaticPadTemplate src =

@@ -29,6 +29,7 @@ struct ModelSettings {
     InferenceRegion inference_region = InferenceRegion::full_frame;
     PerformanceHint performance_hint = PerformanceHint::throughput;
     int nireq = 0, num_streams = 0, num_threads = 0;
+    int batch_size = 0, batch_timeout = 0;
     CoreType core_type = CoreType::any;
     Switch hyper_threading = Switch::automatic, pinning = Switch::automatic;
     ExecutionMode execution_mode = ExecutionMode::performance;

@@ -33,6 +33,8 @@ class Device {
     virtual std::string description() const = 0;
     /// "" = can run the node, else one sentence why not.
     virtual std::string why_not(const Graph &, const Node &) const = 0;
+    /// How many jobs are worth joining to one (a batch). 1: single ones run as fast. 0: the device is made of others.
+    virtual int optimal_batch() const { return 1; }
     /// Throws Error that names the node and the cure. The graph is as read or with image inputs put before it, not yet
     /// optimised.
     virtual std::unique_ptr<CompiledModel> compile(Graph, const Options &) = 0;

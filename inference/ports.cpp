@@ -26,13 +26,19 @@ bool fits(const Port &port, const Shape &given)
                                               [](const Dimension &d, int64_t size) { return d.allows(size); }));
 }
 
+bool reads_picture(const Node &node, ValueId id)
+{
+    return node.op->name == "ImageToTensor" &&
+           std::find(node.inputs.begin(), node.inputs.end(), id) != node.inputs.end();
+}
+
 std::vector<Port> input_ports(const Graph &graph)
 {
     std::vector<Port> ports;
     for (ValueId id : graph.inputs) {
         ports.push_back(port_of(graph.values[id]));
         for (const Node &node : graph.nodes)
-            if (node.op->name == "ImageToTensor" && node.inputs[0] == id) {
+            if (reads_picture(node, id)) {
                 const Value &tensor = graph.values[node.outputs[0]];
                 ports.back().image = true;
                 ports.back().type = tensor.type;

@@ -9,6 +9,9 @@ namespace leat {
 std::vector<Port> input_ports(const Graph &);
 std::vector<Port> output_ports(const Graph &);
 
+/// Whether the value is one of the pictures that an ImageToTensor reads.
+bool reads_picture(const Node &, ValueId);
+
 /// Whether tensors of that shape may go through the port.
 bool fits(const Port &, const Shape &);
 

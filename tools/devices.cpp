@@ -18,6 +18,9 @@ void print_text(const std::vector<AcceleratorInterface> &interfaces)
 {
     for (const std::string &name : device_names())
         std::cout << std::left << std::setw(8) << name << find_device(name)->description() << "\n";
+    std::cout << "\nMade of these\n";
+    for (const Combination &each : device_combinations())
+        std::cout << std::left << std::setw(16) << each.form << each.description << "\n";
     std::cout << "\nHardware seen\n";
     for (const AcceleratorInterface &interface : interfaces) {
         if (!interface.absent.empty())
@@ -30,9 +33,11 @@ void print_text(const std::vector<AcceleratorInterface> &interfaces)
 
 void print_json(const std::vector<AcceleratorInterface> &interfaces)
 {
-    Json json{{"devices", Json::array()}, {"interfaces", Json::array()}};
+    Json json{{"devices", Json::array()}, {"combinations", Json::array()}, {"interfaces", Json::array()}};
     for (const std::string &name : device_names())
         json["devices"].push_back({{"name", name}, {"description", find_device(name)->description()}});
+    for (const Combination &each : device_combinations())
+        json["combinations"].push_back({{"name", each.name}, {"form", each.form}, {"description", each.description}});
     for (const AcceleratorInterface &interface : interfaces) {
         Json row{{"name", interface.name}, {"absent", interface.absent}, {"accelerators", Json::array()}};
         for (const Accelerator &accelerator : interface.accelerators)

@@ -108,6 +108,12 @@ void add_compile_options(CLI::App &app, ModelOptions &options)
         ->check(CLI::NonNegativeNumber);
     app.add_option("--num-threads,--threads", options.compile.num_threads, "Cores to use; 0: decide for me")
         ->check(CLI::NonNegativeNumber);
+    app.add_option("--batch-size", options.compile.batch_size,
+                   "Jobs that are joined to one; 1: never; 0: as many as the device gains by")
+        ->check(CLI::Range(0, 1024));
+    app.add_option("--batch-timeout", options.compile.batch_timeout_ms,
+                   "Milliseconds after which a batch that does not fill starts as it is; 0: as long as a batch runs")
+        ->check(CLI::NonNegativeNumber);
     add_choice<CoreType>(app, "--core-type", core_types, "Cores to use, where the processor has fast and slow ones",
                          [&options](CoreType type) { options.compile.core_type = type; });
     add_choice<bool>(app, "--hyper-threading", switches, "Whether to use the second hardware threads of the cores",

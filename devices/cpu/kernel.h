@@ -22,7 +22,7 @@ struct Launch {
     std::span<std::byte *const> out;
     std::byte *scratch;          ///< Choice::scratch bytes, 64-byte aligned
     std::shared_ptr<void> &kept; ///< nothing at first; whatever the kernel wants to find again on this lane
-    const Image *image;          ///< of an ImageToTensor
+    std::span<const Image> images; ///< of an ImageToTensor
 };
 
 /// Whether kernels on floats read and write the type; whatever it is, they calculate in f32.

@@ -2,6 +2,7 @@
 #include "team.h"
 
 #include "inference/plan.h"
+#include "inference/ports.h"
 #include "inference/work.h"
 
 #include <algorithm>
@@ -164,21 +165,21 @@ class Lowering {
         std::vector<size_t> images;
         for (size_t i = 0; i < graph_.inputs.size(); i++)
             for (const Node &node : graph_.nodes)
-                if (node.op->name == "ImageToTensor" && node.inputs[0] == graph_.inputs[i])
+                if (reads_picture(node, graph_.inputs[i]))
                     images.push_back(i);
         return images;
     }
 
-    /// Index into Job::images of the picture that the node reads.
-    std::optional<size_t> image_of(const Node &node) const
+    /// Index into Job::images of the first picture that the ImageToTensor reads; the others follow.
+    size_t image_of(const Node &node) const
     {
-        if (node.op->name != "ImageToTensor")
-            return std::nullopt;
-        const std::vector<size_t> images = image_inputs();
-        for (size_t i = 0; i < images.size(); i++)
-            if (graph_.inputs[images[i]] == node.inputs[0])
-                return i;
-        throw Error("reads a picture that is no input of the graph");
+        std::vector<ValueId> pictures;
+        for (size_t i : image_inputs())
+            pictures.push_back(graph_.inputs[i]);
+        const auto found = std::search(pictures.begin(), pictures.end(), node.inputs.begin(), node.inputs.end());
+        if (found == pictures.end())
+            throw Error("reads pictures that are no inputs of the graph, one after the other");
+        return static_cast<size_t>(found - pictures.begin());
     }
 
     const Version &first_version(ValueId id)
@@ -228,7 +229,7 @@ class Lowering {
     static void run_at_once(const Kernel &kernel, const std::byte *in, std::byte *out)
     {
         std::shared_ptr<void> kept;
-        kernel.run({{&in, 1}, {&out, 1}, nullptr, kept, nullptr});
+        kernel.run({{&in, 1}, {&out, 1}, nullptr, kept, {}});
     }
 
     void add_copy(Place from, const Layout &from_layout, Place to, const Layout &to_layout)
@@ -266,7 +267,7 @@ class Lowering {
         const std::vector<ValueId> ids = operands_of(node);
         for (ValueId id : ids) {
             Operand operand;
-            if (id != no_value && !is_picture(node, id)) {
+            if (id != no_value && !reads_picture(node, id)) {
                 const Version &at = first_version(id);
                 operand.layout = at.layout;
                 operand.constant = graph_.is_constant(id) ? &graph_.values[id].constant : nullptr;
@@ -278,11 +279,6 @@ class Lowering {
             facts.out.push_back(id == no_value ? Layout()
                                                : Layout::dense(graph_.values[id].type, *graph_.values[id].shape));
         return facts;
-    }
-
-    static bool is_picture(const Node &node, ValueId id)
-    {
-        return node.op->name == "ImageToTensor" && id == node.inputs[0];
     }
 
     bool is_loose(const Node &node) const
@@ -379,7 +375,10 @@ class Lowering {
         }
         step.kernel = std::move(choice.kernel);
         step.scratch = choice.scratch;
-        step.image = image_of(node);
+        if (node.op->name == "ImageToTensor") {
+            step.image = image_of(node);
+            step.images = node.inputs.size();
+        }
         add_step(std::move(step));
     }
 

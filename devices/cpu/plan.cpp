@@ -88,8 +88,9 @@ void Plan::run_step(const Step &step, Job &job, State &state, std::shared_ptr<vo
         state.in.push_back(state.bases[place.buffer] + place.offset);
     for (const Place &place : step.out)
         state.out.push_back(state.bases[place.buffer] + place.offset);
-    step.kernel->run({state.in, state.out, scratch, kept, step.image ? &job.images[*step.image] : nullptr});
-    if (step.image)
+    step.kernel->run(
+        {state.in, state.out, scratch, kept, std::span<const Image>(job.images).subspan(step.image, step.images)});
+    if (step.images)
         job.prepared = std::chrono::steady_clock::now();
 }
 

@@ -44,7 +44,7 @@ struct Step {
     std::unique_ptr<Kernel> kernel;
     std::vector<Place> in, out;
     size_t scratch = 0;
-    std::optional<size_t> image; ///< index into Job::images
+    size_t image = 0, images = 0; ///< the first in Job::images, and how many
     size_t node = 0;             ///< on whose behalf
     bool loose = false;
     std::vector<LooseOperand> operands; ///< of a loose step: the node's inputs, then those of its post-ops

@@ -107,6 +107,8 @@ class CompiledModel {
     virtual Tensor allocate(const Port &) const = 0;
     /// Never blocks. Errors arrive in Job::error.
     virtual void submit(Job &) = 0;
+    /// No more jobs come for now: those that wait for others to be joined with start. Never blocks.
+    virtual void flush() {}
     virtual std::vector<Setting> settings() const = 0;
     virtual std::vector<NodeReport> nodes() const = 0;
 };

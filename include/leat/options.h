@@ -22,6 +22,8 @@ struct Options {
     CoreType core_type = CoreType::any;
     std::optional<bool> hyper_threading; ///< whether the lanes also use the further hardware threads of a core
     std::optional<bool> pinning;         ///< whether threads are bound to their processors
+    int batch_size = 0;       ///< jobs that are joined to one; 1: never
+    int batch_timeout_ms = 0; ///< after which a batch that does not fill starts as it is
     ExecutionMode execution_mode = ExecutionMode::performance;
     /// One that the hardware lacks is not taken; CompiledModel::settings() has the one that is, and why.
     InferencePrecision inference_precision = InferencePrecision::automatic;

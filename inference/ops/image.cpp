@@ -17,7 +17,8 @@ Enum enumerator(const Attributes &attributes, const char *name, Enum otherwise, 
     return static_cast<Enum>(value);
 }
 
-/// Attributes as preprocess/image_input.h stores an ImageSpec. The input is an image: type u8, shape unknown.
+/// Attributes as preprocess/image_input.h stores an ImageSpec. The inputs are images: type u8, shape unknown; the
+/// output has them side by side on axis 0.
 void image_to_tensor_rule(ShapeContext &context)
 {
     const Attributes &attributes = context.attributes();
@@ -27,12 +28,14 @@ void image_to_tensor_rule(ShapeContext &context)
     const auto layout = enumerator(attributes, "layout", Layout::nchw, Layout::nchw, Layout::nhwc);
     const auto type = enumerator(attributes, "type", Type::f32, Type::f32, Type::boolean);
     const int64_t channels = order == ColourOrder::gray ? 1 : 3;
+    const auto images = static_cast<int64_t>(context.inputs());
     context.output(0, type,
-                   layout == Layout::nchw ? Shape{1, channels, height, width} : Shape{1, height, width, channels});
+                   layout == Layout::nchw ? Shape{images, channels, height, width}
+                                          : Shape{images, height, width, channels});
 }
 
 /// No reference kernel: an image is not a tensor. Devices run it with preprocess/image_to_tensor.h.
-constexpr Op rows[] = {{"ImageToTensor", 1, 1, 1, image_to_tensor_rule, nullptr}};
+constexpr Op rows[] = {{"ImageToTensor", 1, -1, 1, image_to_tensor_rule, nullptr}};
 
 } // namespace
 

@@ -170,7 +170,7 @@ class Gathering final : public Kernel {
         for (size_t i = 0; i < copies_.size(); i++) {
             const std::byte *from = launch.in[i];
             std::byte *to = launch.out[0] + offsets_[i];
-            copies_[i]->run({{&from, 1}, {&to, 1}, launch.scratch, launch.kept, nullptr});
+            copies_[i]->run({{&from, 1}, {&to, 1}, launch.scratch, launch.kept, {}});
         }
     }
 

@@ -8,19 +8,24 @@ namespace {
 
 class ImageKernel final : public Kernel {
   public:
-    ImageKernel(ImageSpec spec, TensorLayout layout, int threads) : spec_(spec), layout_(layout), threads_(threads) {}
+    ImageKernel(ImageSpec spec, TensorLayout layout, size_t bytes, int threads)
+        : spec_(spec), layout_(layout), bytes_(bytes), threads_(threads)
+    {
+    }
 
     void run(const Launch &launch) const override
     {
-        parallel_for(spec_.height, threads_, [&](int64_t first, int64_t last) {
-            image_to_tensor(*launch.image, spec_, layout_, launch.out[0], static_cast<int>(first),
-                            static_cast<int>(last));
-        });
+        for (size_t i = 0; i < launch.images.size(); i++)
+            parallel_for(spec_.height, threads_, [&](int64_t first, int64_t last) {
+                image_to_tensor(launch.images[i], spec_, layout_, launch.out[0] + i * bytes_, static_cast<int>(first),
+                                static_cast<int>(last));
+            });
     }
 
   private:
     const ImageSpec spec_;
     const TensorLayout layout_;
+    const size_t bytes_; // of the tensor of one picture
     const int threads_;
 };
 
@@ -38,7 +43,8 @@ Attempt attempt_image(const NodeFacts &facts)
         layout = {strides[1], strides[2], strides[3]};
         choice.detail = "channels last";
     }
-    choice.kernel = std::make_unique<ImageKernel>(spec, layout, facts.threads);
+    choice.kernel =
+        std::make_unique<ImageKernel>(spec, layout, facts.out[0].bytes() / facts.node.inputs.size(), facts.threads);
     return choice;
 }
 

@@ -238,7 +238,7 @@ class WithZeroPoint final : public Kernel {
         const int32_t zero = signed_ ? static_cast<int8_t>(byte) : byte;
         std::vector<const std::byte *> in(launch.in.begin(), launch.in.end());
         in.back() = reinterpret_cast<const std::byte *>(&zero);
-        product_->run({in, launch.out, launch.scratch, launch.kept, nullptr});
+        product_->run({in, launch.out, launch.scratch, launch.kept, {}});
     }
 
   private:

@@ -72,7 +72,7 @@ class Pad final : public Kernel {
     {
         fill(launch.out[0]);
         std::byte *to = launch.out[0] + offset_;
-        copy_->run({launch.in, {&to, 1}, launch.scratch, launch.kept, nullptr});
+        copy_->run({launch.in, {&to, 1}, launch.scratch, launch.kept, {}});
     }
 
   private:

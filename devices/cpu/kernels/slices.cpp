@@ -40,7 +40,7 @@ class Slices final : public Kernel {
         std::vector<const std::byte *> in(launch.in.begin(), launch.in.end());
         in[0] += part.in_offset;
         std::byte *out = launch.out[0] + part.out_offset;
-        part.kernel->run({in, {&out, 1}, launch.scratch + index * scratch_, kept, nullptr});
+        part.kernel->run({in, {&out, 1}, launch.scratch + index * scratch_, kept, {}});
     }
 };
 

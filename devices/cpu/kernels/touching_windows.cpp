@@ -21,10 +21,10 @@ class Spread final : public Kernel {
     void run(const Launch &launch) const override
     {
         std::byte *made = launch.scratch;
-        convolution_->run({launch.in, {&made, 1}, launch.scratch + own_, launch.kept, nullptr});
+        convolution_->run({launch.in, {&made, 1}, launch.scratch + own_, launch.kept, {}});
         const std::byte *from = made;
         std::shared_ptr<void> nothing;
-        copy_->run({{&from, 1}, launch.out, nullptr, nothing, nullptr});
+        copy_->run({{&from, 1}, launch.out, nullptr, nothing, {}});
     }
 
   private:
@@ -48,7 +48,7 @@ Tensor reordered(const Tensor &constant, const Layout &from)
     const std::byte *in = constant.raw();
     std::byte *out = result.raw();
     std::shared_ptr<void> nothing;
-    make_copy(from, to, 1)->run({{&in, 1}, {&out, 1}, nullptr, nothing, nullptr});
+    make_copy(from, to, 1)->run({{&in, 1}, {&out, 1}, nullptr, nothing, {}});
     return result;
 }
 
