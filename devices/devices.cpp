@@ -2,6 +2,7 @@
 
 #include "batch.h"
 #include "hardware.h"
+#include "multi.h"
 
 #include <map>
 #include <mutex>
@@ -33,7 +34,9 @@ struct CombinationRow {
 };
 
 constexpr CombinationRow combination_rows[] = {
+    {{"AUTO", "AUTO:CPU,REF", "takes the first that can run the model"}, make_auto},
     {{"BATCH", "BATCH:CPU(4)", "joins the jobs of a device to batches"}, make_batch},
+    {{"MULTI", "MULTI:CPU,REF", "gives each job to the first that has room"}, make_multi},
 };
 
 /// What follows the error for a GPU: that OpenCL sees something, or why it does not, is the reader's next question.

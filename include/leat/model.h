@@ -105,6 +105,8 @@ class CompiledModel {
     virtual int depth() const = 0;
     /// Memory of that shape which the device reads or writes without a copy. The port's shape must be static.
     virtual Tensor allocate(const Port &) const = 0;
+    /// Whether images or tensors of the job lie in memory that only this device reaches.
+    virtual bool owns(const Job &) const { return false; }
     /// Never blocks. Errors arrive in Job::error.
     virtual void submit(Job &) = 0;
     /// No more jobs come for now: those that wait for others to be joined with start. Never blocks.

@@ -7,6 +7,7 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 namespace leat {
@@ -39,6 +40,9 @@ class ManualDevice final : public Device {
     void let_compile() { set(may_compile_, true); }
     /// From now on compile() throws that.
     void fail_compile(const std::string &fault) { set(fault_, fault); }
+
+    /// Jobs whose first input's second number is this lie in the memory of this device.
+    void own(float number) { set(owned_, std::optional(number)); }
 
     /// Waits until so many jobs have come and not ended.
     void await(size_t jobs)
@@ -87,6 +91,11 @@ class ManualDevice final : public Device {
         std::span<const Port> outputs() const override { return out; }
         int depth() const override { return device.depth_; }
         Tensor allocate(const Port &port) const override { return Tensor(port.type, port.shape); }
+        bool owns(const Job &job) const override
+        {
+            std::lock_guard lock(device.mutex_);
+            return device.owned_ && job.inputs.at(0).data<float>()[1] == *device.owned_;
+        }
         void submit(Job &job) override
         {
             job.submitted = job.started = job.prepared = std::chrono::steady_clock::now();
@@ -125,6 +134,7 @@ class ManualDevice final : public Device {
     std::condition_variable changed_;
     std::vector<Entry> jobs_;
     bool may_compile_ = true;
+    std::optional<float> owned_;
     std::string fault_;
 };
 

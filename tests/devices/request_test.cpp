@@ -551,7 +551,8 @@ TEST(Core, SharesCompiledModelsOfEqualRequests)
 TEST(Core, NamesTheDevicesWhenThereIsNoSuchOne)
 {
     EXPECT_EQ(error_of([] { Core::compile_model(doubling_model(), "TPU"); }),
-              "there is no device \"TPU\"; the devices are CPU, REF, FAKE, and made of them BATCH:CPU(4)");
+              "there is no device \"TPU\"; the devices are CPU, REF, FAKE, and made of them AUTO:CPU,REF BATCH:CPU(4) "
+              "MULTI:CPU,REF");
     EXPECT_EQ(error_of([] { Core::compile_model(doubling_model(), "REF(1)"); }),
               "device \"REF(1)\": this device takes no arguments, but got \"1\"");
     EXPECT_EQ(error_of([] { Core::compile_model(doubling_model(), "FAKE(speed=3)"); }),

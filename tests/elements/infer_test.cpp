@@ -67,5 +67,32 @@ TEST(Infer, AttachesTensorsOfRegions)
     check_detector_tensors(metas[1]);
 }
 
+/// A model that gives back the picture.
+std::string write_identity(const TemporaryFolder &folder)
+{
+    const std::string graph = "name: \"identity\" " + onnx_input("input", {1, 3, 8, 8}) +
+                              onnx_value("output", "y", {1, 3, 8, 8}) + onnx_node("Relu", {"input"}, "y");
+    return folder.write("identity.onnx", onnx_bytes(onnx_model(graph, 13))).string();
+}
+
+TEST(Infer, JoinsFramesToBatchesAndRunsTheRestAtTheEnd)
+{
+    const TemporaryFolder folder;
+    ElementHarness infer(
+        "leatinfer",
+        {{"model", write_identity(folder)}, {"device", "REF"}, {"batch-size", "4"}, {"batch-timeout", "3600000"}});
+    for (guint k = 0; k < 6; k++)
+        ASSERT_EQ(infer.push(make_frame(k, static_cast<guint8>(10 * k))), GST_FLOW_OK);
+    ASSERT_TRUE(gst_harness_push_event(infer.harness(), gst_event_new_eos()));
+    for (guint k = 0; k < 6; k++) {
+        const BufferPtr buffer = infer.pull();
+        ASSERT_TRUE(buffer);
+        const auto metas = tensors_of(buffer.get());
+        ASSERT_EQ(metas.size(), 1u);
+        EXPECT_EQ(metas[0]->tensors[0].dims[0], 1);
+        EXPECT_FLOAT_EQ(static_cast<const float *>(metas[0]->tensors[0].data)[0], 10 * static_cast<float>(k));
+    }
+}
+
 } // namespace
 } // namespace leat

@@ -1,0 +1,26 @@
+#pragma once
+#include "inference/device.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace leat {
+
+/// A device and how it was named, which is how it is told of.
+struct NamedDevice {
+    std::string name;
+    std::shared_ptr<Device> device;
+};
+
+/// MULTI: every job goes to the first of the devices that has room for it.
+std::shared_ptr<Device> make_multi(std::vector<NamedDevice>);
+/// From "CPU,FAKE(depth=2)". Throws Error.
+std::shared_ptr<Device> make_multi(const std::string &arguments);
+
+/// AUTO: the first of the devices that can run the model; the CPU, when it is among them, until that one is compiled.
+std::shared_ptr<Device> make_auto(std::vector<NamedDevice>);
+/// From a list, or from nothing: then all devices of this machine that are no devices for checking. Throws Error.
+std::shared_ptr<Device> make_auto(const std::string &arguments);
+
+} // namespace leat
