@@ -20,6 +20,7 @@ test_packages=(
   libgtest-dev libgmock-dev libbenchmark-dev
   mosquitto mosquitto-clients
   python3-numpy
+  libgstrtspserver-1.0-dev
   pocl-opencl-icd
   python3
 )

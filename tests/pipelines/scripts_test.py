@@ -1,0 +1,97 @@
+"""Runs each script of pipelines/ on the clip that Leat ships, and reads what it writes."""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+
+PIPELINES = pathlib.Path(os.environ["LEAT_SOURCE_ROOT"], "pipelines")
+CLIP, MODEL = PIPELINES / "street" / "street.mp4", PIPELINES / "street" / "street.onnx"
+FRAMES = 250
+
+
+def check(condition, text):
+    if not condition:
+        sys.exit(text)
+
+
+def lines_of(script, *arguments):
+    run = subprocess.run([PIPELINES / script, *map(str, arguments)], capture_output=True, text=True, timeout=200)
+    check(run.returncode == 0, f"{script}: {run.stderr[-2000:]}")
+    return [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+
+
+def test_file():
+    lines = lines_of("file.sh", CLIP)
+    check(FRAMES / 2 < len(lines) <= FRAMES, f"file.sh: {len(lines)} lines for {FRAMES} frames")
+    times = [line["timestamp"] for line in lines]
+    check(times == sorted(set(times)), "file.sh: frames out of order")
+    return lines
+
+
+def test_cameras(alone):
+    with tempfile.TemporaryDirectory() as folder:
+        names = [str(CLIP), folder + "/a name with 100%.mp4", folder + "/c.mp4"]
+        for name in names[1:]:
+            os.symlink(CLIP, name)
+        lines = lines_of("cameras.sh", MODEL, *names)
+        for name in names:
+            mine = [line["objects"] for line in lines if line["source"] == name]
+            check(mine == [line["objects"] for line in alone], f"cameras.sh: {name} has not the objects that it has alone")
+
+
+def test_classify():
+    shared = pathlib.Path(os.environ.get("LEAT_SHARED", PIPELINES.parent.parent / "shared"))
+    classifier = shared / "data" / "models" / "onnx" / "SqueezeNet_fp16.onnx"
+    if not classifier.exists():
+        print("classify.sh was not run: no shared test data beside the checkout")
+        return
+    lines = lines_of("classify.sh", CLIP, MODEL, classifier, "car")
+    objects = [o for line in lines for o in line["objects"]]
+    labels = {o["detection"]["label"]: any(k.startswith("classification_layer_name:") for k in o) for o in objects}
+    check(labels.get("car") is True, f"classify.sh: cars are not classified: {labels}")
+    check(not any(done for label, done in labels.items() if label != "car"), f"classify.sh: not only cars are: {labels}")
+
+
+def test_record():
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder, "out.mp4")
+        lines_of("record.sh", CLIP, file)
+        played = subprocess.run(["gst-launch-1.0", "-v", "filesrc", f"location={file}", "!", "decodebin", "!", "identity", "name=i",
+                                 "silent=false", "!", "fakesink"], capture_output=True, text=True, timeout=100)
+        frames = played.stdout.count("last-message = chain")
+        check(frames == FRAMES, f"record.sh: {frames} frames recorded of {FRAMES}: {played.stderr}")
+
+
+def test_rtsp(server):
+    camera = subprocess.Popen([server, CLIP], stdout=subprocess.PIPE, text=True)
+    try:
+        address = camera.stdout.readline().strip()
+        lines = lines_of("rtsp.sh", address)
+    finally:
+        camera.send_signal(signal.SIGKILL)
+        camera.wait()
+    check(len(lines) > FRAMES * 0.8, f"rtsp.sh: {len(lines)} frames came of {FRAMES}")
+    check(all(line["source"] == address for line in lines), "rtsp.sh: the source is not named")
+    inferred = [line for line in lines if "not_inferred" not in line]
+    check(any(line.get("objects") for line in inferred), "rtsp.sh: nothing was found")
+
+
+def test_usage():
+    for script in ("file.sh", "rtsp.sh", "cameras.sh", "classify.sh", "record.sh"):
+        run = subprocess.run([PIPELINES / script], capture_output=True, text=True, timeout=20)
+        check(run.returncode == 2 and f"Usage: pipelines/{script}" in run.stderr, f"{script} does not tell its usage: {run.stderr}")
+
+
+def main():
+    test_usage()
+    test_cameras(test_file())
+    test_classify()
+    test_record()
+    if len(sys.argv) > 1:
+        test_rtsp(sys.argv[1])
+
+
+main()
