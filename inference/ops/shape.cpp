@@ -802,13 +802,13 @@ void eye_like(RunContext &context)
     const Tensor &x = context.inputs[0];
     if (x.rank() != 2)
         throw Error("the input has the shape " + to_string(x.shape()) + ", want rank 2");
-    const int64_t rows = x.dim(0), columns = x.dim(1), k = context.node.attributes.integer("k", 0);
+    const int64_t rows = x.dim(0), columns = x.dim(1);
+    const int64_t k = std::clamp(context.node.attributes.integer("k", 0), -rows, columns);
     Tensor &result = context.output(0, eye_type(context.node.attributes, x.type()), x.shape());
     visit_type(result.type(), [&]<class T>() {
         std::fill_n(result.data<T>(), result.count(), T(Arithmetic<T>(0)));
-        for (int64_t row = 0; row < rows; row++)
-            if (k >= -row && k < columns - row)
-                result.data<T>()[row * columns + row + k] = T(Arithmetic<T>(1));
+        for (int64_t row = std::max<int64_t>(0, -k); row < std::min(rows, columns - k); row++)
+            result.data<T>()[row * columns + row + k] = T(Arithmetic<T>(1));
     });
 }
 

@@ -256,6 +256,7 @@ def hostile():
     factor = net.op("Broadcast", net.constant([0.0], (1,), "f32"), net.constant([2048, 2048]), shape=(2048, 2048))
     net.result(net.op("MatMul", factor, factor, shape=(2048, 2048)))
     yield "bomb_matmul", net.seed()
+    yield "eye_of_no_columns", one("Eye", ([10**15], ()), ([0], ()), ([0], ()), inputs=0, opset=9, output_type="f32")
     yield "unknown", one("NoSuchLayer")
     yield "opset", one("Relu", opset=999)
 
