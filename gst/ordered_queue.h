@@ -136,10 +136,12 @@ template <class T> class OrderedQueue {
     {
         std::unique_lock lock(mutex_);
         while (!closed_ && !can_take()) {
-            if (entries_.empty() || entries_.front()->deadline_ == Clock::time_point::max())
+            // A copy: the entry may be taken out by wait(), and be gone, before this thread wakes.
+            const auto deadline = entries_.empty() ? Clock::time_point::max() : entries_.front()->deadline_;
+            if (deadline == Clock::time_point::max())
                 changed_.wait(lock);
             else
-                changed_.wait_until(lock, entries_.front()->deadline_);
+                changed_.wait_until(lock, deadline);
         }
         if (closed_)
             return nullptr;

@@ -253,9 +253,13 @@ std::string string_of(const flatbuffers::String *text)
     return text ? text->str() : std::string();
 }
 
+/// Copied as bytes: the verifier does not see to it that elements of eight bytes are aligned.
 template <class T> std::vector<T> vector_of(const List<T> *list)
 {
-    return list ? std::vector<T>(list->begin(), list->end()) : std::vector<T>();
+    std::vector<T> items(list ? list->size() : 0);
+    if (!items.empty())
+        std::memcpy(items.data(), list->Data(), items.size() * sizeof(T));
+    return items;
 }
 
 /// Calls f for each row of a list that may be absent.

@@ -67,6 +67,23 @@ TEST(OrderedQueue, TheOneThatHasWaitedLongestMakesRoom)
     EXPECT_EQ(queue.begin_waiting(1)->item.value, 4);
 }
 
+TEST(OrderedQueue, TheOneThatIsAboutToLeaveMakesRoom)
+{
+    NumberQueue queue;
+    queue.set_closed(false);
+    const auto enter = [&](int value, NumberQueue::Clock::duration latency) {
+        const auto entry = queue.enter({value});
+        const bool lost = queue.wait(entry, 1) != nullptr;
+        queue.release(*entry, NumberQueue::Clock::now() + latency);
+        return lost;
+    };
+    EXPECT_FALSE(enter(1, 1h));
+    auto taken = std::async(std::launch::async, [&] { return queue.take(); });
+    std::this_thread::sleep_for(20ms); // for take() to wait for that deadline; either way the test holds
+    EXPECT_TRUE(enter(2, 0s));
+    EXPECT_EQ(taken.get()->item.value, 2);
+}
+
 TEST(OrderedQueue, DrainingForgetsThoseThatWait)
 {
     NumberQueue queue;

@@ -13,8 +13,8 @@ WIDTH, HEIGHT, FRAMES = 320, 192, 3
 OBJECT = re.compile(r"\w+ 0\.\d\d at \d+,\d+ \d+x\d+$", re.M)
 
 
-def run(*command, status=0):
-    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=100)
+def run(*command, status=0, env=None):
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=100, env=env)
     if result.returncode != status:
         sys.exit(f"{' '.join(map(str, command))}: status {result.returncode}\n{result.stdout[-2000:]}{result.stderr[-2000:]}")
     return result.stdout + result.stderr
@@ -26,11 +26,12 @@ def expect(condition, text):
 
 
 def frames(folder):
-    """Frames of the clip as packed RGB."""
+    """Frames of the clip as packed RGB, made without Leat's plugin: a sanitizer's build of it is not for gst-launch-1.0."""
     raw = folder / "frames.rgb"
+    env = {name: value for name, value in os.environ.items() if name not in ("GST_PLUGIN_PATH", "GST_REGISTRY")}
     run("gst-launch-1.0", "-q", "filesrc", f"location={STREET}/street.mp4", "!", "decodebin", "!", "videoconvert", "!", "videoscale",
         "!", f"video/x-raw,format=RGB,width={WIDTH},height={HEIGHT}", "!", "identity", f"eos-after={FRAMES + 1}", "!", "filesink",
-        f"location={raw}")
+        f"location={raw}", env=env)
     raw.write_bytes(raw.read_bytes()[:3 * WIDTH * HEIGHT * FRAMES])
     return raw
 
