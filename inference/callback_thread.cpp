@@ -44,10 +44,11 @@ void CallbackThread::loop()
         changed_.wait(lock, [&] { return stopping_ || !calls_.empty(); });
         if (calls_.empty())
             return;
-        const auto call = std::move(calls_.front());
-        calls_.pop_front();
+        std::deque<std::function<void()>> calls;
+        calls.swap(calls_);
         lock.unlock();
-        call();
+        for (const auto &call : calls)
+            call();
         lock.lock();
     }
 }

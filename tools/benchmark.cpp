@@ -74,11 +74,22 @@ int requests_of(const BenchmarkOptions &options, const CompiledModel &model)
     return options.model.compile.num_requests > 0 ? options.model.compile.num_requests : model.depth();
 }
 
+/// A number among the device's settings; 0 when it does not say.
+int setting_of(const CompiledModel &model, const std::string &name)
+{
+    for (const Setting &setting : model.settings())
+        if (setting.name == name)
+            return std::stoi(setting.value);
+    return 0;
+}
+
 SweepPoint try_point(const BenchmarkOptions &options, const Options &compile, SweepPoint point)
 {
     try {
         const BenchmarkModel model =
             open_benchmark_model(options, compile, point.batch == 1 ? options.batch : point.batch);
+        if (point.streams == 0)
+            point.streams = setting_of(*model.compiled, "num_streams");
         if (point.requests == 0)
             point.requests = is_latency(options) ? 1 : model.compiled->depth();
         const std::string about = "sweep: streams " + std::to_string(point.streams) + ", requests " +
@@ -105,15 +116,6 @@ std::vector<int> steps_to(int most)
     return steps;
 }
 
-/// The cores that the device says it uses; 1 when it does not say.
-int cores_of(const CompiledModel &model)
-{
-    for (const Setting &setting : model.settings())
-        if (setting.name == "num_threads")
-            return std::max(1, std::stoi(setting.value));
-    return 1;
-}
-
 /// Higher is better.
 double merit(const SweepPoint &point, bool latency)
 {
@@ -128,7 +130,7 @@ std::vector<SweepPoint> sweep_points(const BenchmarkOptions &options, const Comp
     const bool fixed = !options.inputs.empty() || options.batch > 0;
     std::vector<SweepPoint> points;
     for (const int64_t batch : fixed ? std::vector<int64_t>{1} : std::vector<int64_t>{1, 2, 4, 8})
-        for (const int streams : steps_to(cores_of(model)))
+        for (const int streams : steps_to(std::max(1, setting_of(model, "num_threads"))))
             for (const int requests : std::set<int>{1, streams, 2 * streams}) {
                 Options compile = options.model.compile;
                 compile.num_streams = streams;

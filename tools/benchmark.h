@@ -43,7 +43,7 @@ BenchmarkModel open_benchmark_model(const BenchmarkOptions &, const Options &, i
 
 /// A combination that --sweep tried.
 struct SweepPoint {
-    int streams = 0, requests = 0; ///< streams 0: what the hint chose
+    int streams = 0, requests = 0; ///< streams 0: the device does not say
     int64_t batch = 1;
     double frames_per_second = 0;
     Percentiles latency;

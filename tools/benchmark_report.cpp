@@ -93,7 +93,7 @@ void print_point(const SweepPoint &point, const char *mark)
     if (point.streams > 0)
         std::cout << point.streams;
     else
-        std::cout << "hint";
+        std::cout << "-";
     std::cout << std::setw(10) << point.requests << std::setw(7) << point.batch;
     if (!point.error.empty())
         std::cout << "  " << point.error << "\n";
@@ -107,7 +107,7 @@ void print_sweep(const Sweep &sweep, const std::string &hint)
     std::cout << "\nstreams  requests  batch    frames/s median ms    p99 ms\n";
     for (size_t i = 0; i < sweep.points.size(); i++)
         print_point(sweep.points[i], i == sweep.best ? "  best" : "");
-    print_point(sweep.by_hint, "");
+    print_point(sweep.by_hint, "  chosen by the hint");
     std::cout << "The hint " << hint << " reaches " << std::setprecision(1) << 100 * sweep.of_best
               << " % of the best found.\n"
               << std::setprecision(2);

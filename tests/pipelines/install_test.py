@@ -44,7 +44,7 @@ def main():
         libraries = [path.parent for path in folder.rglob("libleat.so")]
         if len(packages) != 1 or len(libraries) != 1:
             sys.exit(f"installed: {sorted(str(p.relative_to(folder)) for p in folder.rglob('*'))}")
-        for wanted in ("leat", "libgstleat.so", "core.h"):
+        for wanted in ("leat", "libgstleat.so", "core.h", "leat.h", "vision.h", "detect.c", "picture.cpp"):
             if not list(folder.rglob(wanted)):
                 sys.exit(f"{wanted} is not installed")
         environment = os.environ | {"PKG_CONFIG_PATH": str(packages[0].parent), "PKG_CONFIG_SYSROOT_DIR": name,

@@ -228,6 +228,16 @@ TEST(Benchmark, SweepFindsTheBestAndComparesTheHint)
     EXPECT_LE(sweep.at("hint_of_best"), 1);
 }
 
+TEST(Benchmark, SweepTellsWhatTheHintChose)
+{
+    TemporaryFolder folder;
+    const Json by_hint = report_of({convolution_model(folder), "--num-threads", "1", "--iterations", "4", "--sweep"})
+                             .at("sweep")
+                             .at("by_hint");
+    EXPECT_EQ(by_hint.at("streams"), 1);
+    EXPECT_EQ(by_hint.at("batch"), 1);
+}
+
 TEST(Benchmark, TakesTensorsFromFiles)
 {
     TemporaryFolder folder;
