@@ -41,6 +41,21 @@ void add_class(GstBuffer *buffer, gint object_id, const std::string &label, floa
     gst_analytics_relation_meta_set_relation(relations, GST_ANALYTICS_REL_TYPE_IS_PART_OF, found.id, object);
 }
 
+void add_tracking(GstBuffer *buffer, gint object_id, const ObjectIdentity &identity)
+{
+    if (object_id == none)
+        return;
+    GstAnalyticsRelationMeta *relations = relations_of(buffer);
+    GstAnalyticsTrackingMtd track;
+    if (!gst_analytics_relation_meta_add_tracking_mtd(relations, static_cast<guint64>(identity.id), identity.since,
+                                                      &track))
+        return;
+    if (!identity.predicted)
+        gst_analytics_tracking_mtd_update_last_seen(&track, GST_BUFFER_PTS(buffer));
+    gst_analytics_relation_meta_set_relation(relations, GST_ANALYTICS_REL_TYPE_RELATE_TO, static_cast<guint>(object_id),
+                                             track.id);
+}
+
 std::vector<DetectedObject> objects(GstBuffer *buffer)
 {
     std::vector<DetectedObject> found;
@@ -67,6 +82,7 @@ gint add_object(GstBuffer *, const std::string &, guint, guint, guint, guint, fl
     return none;
 }
 void add_class(GstBuffer *, gint, const std::string &, float) {}
+void add_tracking(GstBuffer *, gint, const ObjectIdentity &) {}
 std::vector<DetectedObject> objects(GstBuffer *)
 {
     return {};

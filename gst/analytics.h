@@ -12,6 +12,8 @@ inline constexpr gint none = -1;
 gint add_object(GstBuffer *, const std::string &label, guint x, guint y, guint w, guint h, float confidence);
 /// Adds a GstAnalyticsClsMtd; related to the object of that id unless it is `none`.
 void add_class(GstBuffer *, gint object_id, const std::string &label, float confidence);
+/// Adds a GstAnalyticsTrackingMtd, related to the object of that id, last seen at the buffer's time unless predicted.
+void add_tracking(GstBuffer *, gint object_id, const ObjectIdentity &);
 void add_tensors(GstBuffer *, std::span<const std::string> names, std::span<const Tensor>);
 
 struct DetectedObject {

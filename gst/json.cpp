@@ -98,7 +98,8 @@ void add_param(Json &object, Json &tensors, const GstStructure *structure)
     if (name == "detection")
         object["detection"] = detection_as_json(structure);
     else if (name == "object_id")
-        copy(object, "id", structure, "id");
+        for (const char *field : {"id", "predicted"})
+            copy(object, field, structure, field);
     else if (name == "keypoints")
         tensors.push_back(keypoints_as_json(structure));
     else if (gst_structure_has_field(structure, "label"))

@@ -12,8 +12,6 @@ namespace {
 
 constexpr const char *not_inferred_name = "LeatNotInferred";
 
-constexpr const char *frame_label = "frame";
-
 GstVideoRegionOfInterestMeta *next_roi(GstBuffer *buffer, gpointer *state)
 {
     return reinterpret_cast<GstVideoRegionOfInterestMeta *>(
@@ -258,8 +256,8 @@ GstBuffer *adopt_analytics(GstBuffer *buffer)
     return buffer;
 }
 
-void add_object(GstBuffer *buffer, int frame_width, int frame_height, const std::string &model,
-                const FoundObject &object)
+GstVideoRegionOfInterestMeta *add_object(GstBuffer *buffer, int frame_width, int frame_height, const std::string &model,
+                                         const FoundObject &object)
 {
     const auto edge = [](float value) { return static_cast<guint>(std::lround(std::max(0.f, value))); };
     const Region &box = object.box;
@@ -279,6 +277,21 @@ void add_object(GstBuffer *buffer, int frame_width, int frame_height, const std:
     gst_video_region_of_interest_meta_add_param(roi, detection);
     if (!object.keypoints.empty())
         gst_video_region_of_interest_meta_add_param(roi, keypoints_structure(object));
+    return roi;
+}
+
+void set_identity(GstBuffer *buffer, GstVideoRegionOfInterestMeta *roi, const ObjectIdentity &identity)
+{
+    GstStructure *structure = gst_video_region_of_interest_meta_get_param(roi, "object_id");
+    if (!structure) {
+        structure = gst_structure_new_empty("object_id");
+        gst_video_region_of_interest_meta_add_param(roi, structure);
+    }
+    gst_structure_remove_all_fields(structure);
+    gst_structure_set(structure, "id", G_TYPE_INT, identity.id, nullptr);
+    if (identity.predicted)
+        gst_structure_set(structure, "predicted", G_TYPE_BOOLEAN, TRUE, nullptr);
+    analytics::add_tracking(buffer, analytics_id_of(roi), identity);
 }
 
 void add_class(GstBuffer *buffer, int frame_width, int frame_height, GstVideoRegionOfInterestMeta *roi,

@@ -13,6 +13,9 @@
 
 namespace leat {
 
+/// Label of a region that stands for the whole frame.
+inline constexpr const char *frame_label = "frame";
+
 /// A region of a frame that somebody upstream has found.
 struct RegionOfInterest {
     GstVideoRegionOfInterestMeta *meta = nullptr; ///< nothing: the whole frame
@@ -52,8 +55,20 @@ struct FoundClass {
 /// Adds a GstVideoRegionOfInterestMeta with the structure `detection` {x_min, x_max, y_min, y_max (fractions of the
 /// frame), confidence, label_id, label, model_name} and, when there are any, `keypoints` {data (x and y of each as
 /// fractions of the box), confidence, dims}; and a GstAnalyticsODMtd where GstAnalytics is built in. The buffer must be
-/// writable.
-void add_object(GstBuffer *, int frame_width, int frame_height, const std::string &model, const FoundObject &);
+/// writable. Returns the new region.
+GstVideoRegionOfInterestMeta *add_object(GstBuffer *, int frame_width, int frame_height, const std::string &model,
+                                         const FoundObject &);
+
+/// Who an object is, beyond this frame.
+struct ObjectIdentity {
+    gint id = 0;
+    GstClockTime since = GST_CLOCK_TIME_NONE; ///< time of the first buffer that it was seen in
+    bool predicted = false;                   ///< it is expected here; nobody looked
+};
+
+/// Puts the structure `object_id` {id (int), predicted (boolean, when it is)} on the region, instead of one that is
+/// there; and adds a GstAnalyticsTrackingMtd. The buffer must be writable.
+void set_identity(GstBuffer *, GstVideoRegionOfInterestMeta *, const ObjectIdentity &);
 
 /// Adds the structure `classification_layer_name:LAYER` {label, label_id, confidence, model_name, layer_name} to the
 /// region; and a GstAnalyticsClsMtd. Without a region, to one that covers the frame and is called "frame". The buffer

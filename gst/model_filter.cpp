@@ -20,13 +20,6 @@ namespace {
 GST_DEBUG_CATEGORY_STATIC(debug_category);
 #define GST_CAT_DEFAULT debug_category
 
-std::string trimmed(const std::string &text)
-{
-    const char *blank = " \t\r\n";
-    const size_t first = text.find_first_not_of(blank);
-    return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(blank) - first + 1);
-}
-
 /// One or three numbers. Throws Error that says what is wrong.
 std::vector<float> numbers(const std::string &text)
 {
@@ -716,18 +709,6 @@ std::vector<Property<M>> common_properties()
 }
 
 } // namespace
-
-std::vector<std::string> split_list(const std::string &list)
-{
-    std::vector<std::string> items;
-    for (size_t begin = 0; begin <= list.size();) {
-        const size_t comma = std::min(list.find(',', begin), list.size());
-        if (std::string item = trimmed(list.substr(begin, comma - begin)); !item.empty())
-            items.push_back(std::move(item));
-        begin = comma + 1;
-    }
-    return items;
-}
 
 DecodeOptions decode_options(const ModelSettings &settings)
 {

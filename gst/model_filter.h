@@ -57,8 +57,6 @@ struct RegionResults {
 };
 
 DecodeOptions decode_options(const ModelSettings &);
-/// "a,b,c" without blanks at the ends of the items.
-std::vector<std::string> split_list(const std::string &);
 
 struct ModelFilterState;
 

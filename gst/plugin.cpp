@@ -13,6 +13,7 @@ GType leat_infer_get_type();
 GType leat_meta_convert_get_type();
 GType leat_overlay_get_type();
 GType leat_publish_get_type();
+GType leat_track_get_type();
 
 namespace {
 
@@ -29,6 +30,7 @@ constexpr ElementRow elements[] = {
     {"leatmetaconvert", leat_meta_convert_get_type},
     {"leatoverlay", leat_overlay_get_type},
     {"leatpublish", leat_publish_get_type},
+    {"leattrack", leat_track_get_type},
 };
 
 GST_DEBUG_CATEGORY_STATIC(engine_category);

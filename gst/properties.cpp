@@ -1,5 +1,6 @@
 #include "properties.h"
 
+#include <algorithm>
 #include <sstream>
 
 namespace leat {
@@ -34,6 +35,13 @@ GType unchecked_type(const char *name, GType parent)
     g_type_query(parent, &query);
     return g_type_register_static_simple(parent, name, query.class_size, unchecked_class_init, query.instance_size,
                                          nullptr, GTypeFlags(0));
+}
+
+std::string trimmed(const std::string &text)
+{
+    const char *blank = " \t\r\n";
+    const size_t first = text.find_first_not_of(blank);
+    return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(blank) - first + 1);
 }
 
 } // namespace
@@ -82,6 +90,18 @@ GType enumeration(const char *name, const GEnumValue *values)
 {
     const GType known = g_type_from_name(name);
     return known ? known : g_enum_register_static(name, values);
+}
+
+std::vector<std::string> split_list(const std::string &list)
+{
+    std::vector<std::string> items;
+    for (size_t begin = 0; begin <= list.size();) {
+        const size_t comma = std::min(list.find(',', begin), list.size());
+        if (std::string item = trimmed(list.substr(begin, comma - begin)); !item.empty())
+            items.push_back(std::move(item));
+        begin = comma + 1;
+    }
+    return items;
 }
 
 } // namespace leat

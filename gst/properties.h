@@ -31,6 +31,9 @@ std::string out_of_range(const GParamSpec *, const GValue *);
 /// The enumeration of that name, registered on the first call. `values` must live for ever.
 GType enumeration(const char *name, const GEnumValue *values);
 
+/// Items of "a,b,c", without blanks at their ends; empty ones are left out.
+std::vector<std::string> split_list(const std::string &);
+
 inline constexpr GParamFlags property_flags = static_cast<GParamFlags>(G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS);
 /// Takes effect when the element next leaves NULL or READY.
 inline constexpr GParamFlags before_start = static_cast<GParamFlags>(property_flags | GST_PARAM_MUTABLE_READY);

@@ -114,7 +114,7 @@ TEST(Errors, RefusedValuesLeaveTheOldOnes)
 TEST(Errors, EveryPropertyReadsBack)
 {
     for (const char *name :
-         {"leatdetect", "leatclassify", "leatinfer", "leatoverlay", "leatmetaconvert", "leatpublish"}) {
+         {"leatdetect", "leatclassify", "leatinfer", "leatoverlay", "leatmetaconvert", "leatpublish", "leattrack"}) {
         GstElement *element = gst_element_factory_make(name, nullptr);
         ASSERT_TRUE(element) << name;
         guint count = 0;

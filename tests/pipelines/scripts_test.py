@@ -42,17 +42,44 @@ def test_cameras(alone):
             check(mine == [line["objects"] for line in alone], f"cameras.sh: {name} has not the objects that it has alone")
 
 
-def test_classify():
+def classifier_model():
     shared = pathlib.Path(os.environ.get("LEAT_SHARED", PIPELINES.parent.parent / "shared"))
-    classifier = shared / "data" / "models" / "onnx" / "SqueezeNet_fp16.onnx"
+    return shared / "data" / "models" / "onnx" / "SqueezeNet_fp16.onnx"
+
+
+def is_classified(item):
+    return any(key.startswith("classification_layer_name:") for key in item)
+
+
+def test_classify():
+    classifier = classifier_model()
     if not classifier.exists():
         print("classify.sh was not run: no shared test data beside the checkout")
         return
     lines = lines_of("classify.sh", CLIP, MODEL, classifier, "car")
     objects = [o for line in lines for o in line["objects"]]
-    labels = {o["detection"]["label"]: any(k.startswith("classification_layer_name:") for k in o) for o in objects}
+    labels = {o["detection"]["label"]: is_classified(o) for o in objects}
     check(labels.get("car") is True, f"classify.sh: cars are not classified: {labels}")
     check(not any(done for label, done in labels.items() if label != "car"), f"classify.sh: not only cars are: {labels}")
+
+
+def test_track():
+    """The ids last, and each stands for one label; with a classifier, what is tracked is classified too."""
+    objects = [o for line in lines_of("track.sh", CLIP, MODEL) for o in line["objects"]]
+    labels = {}
+    for o in objects:
+        if "id" in o:
+            labels.setdefault(o["id"], []).append(o["detection"]["label"])
+    check(labels and all(len(set(names)) == 1 for names in labels.values()), f"track.sh: ids change their labels: {labels}")
+    check(max(map(len, labels.values())) > FRAMES / 2, "track.sh: no object keeps its id")
+    classifier = classifier_model()
+    if not classifier.exists():
+        print("track.sh was not run with a classifier: no shared test data beside the checkout")
+        return
+    objects = [o for line in lines_of("track.sh", CLIP, MODEL, classifier, "truck") for o in line["objects"]]
+    check(any("id" in o and is_classified(o) for o in objects), "track.sh: no truck has an id and a class")
+    check(all(o["detection"]["label"] == "truck" for o in objects if "id" in o or is_classified(o)),
+          "track.sh: not only trucks are tracked and classified")
 
 
 def test_record():
@@ -80,7 +107,7 @@ def test_rtsp(server):
 
 
 def test_usage():
-    for script in ("file.sh", "rtsp.sh", "cameras.sh", "classify.sh", "record.sh"):
+    for script in ("file.sh", "rtsp.sh", "cameras.sh", "classify.sh", "track.sh", "record.sh"):
         run = subprocess.run([PIPELINES / script], capture_output=True, text=True, timeout=20)
         check(run.returncode == 2 and f"Usage: pipelines/{script}" in run.stderr, f"{script} does not tell its usage: {run.stderr}")
 
@@ -89,6 +116,7 @@ def main():
     test_usage()
     test_cameras(test_file())
     test_classify()
+    test_track()
     test_record()
     if len(sys.argv) > 1:
         test_rtsp(sys.argv[1])
