@@ -182,7 +182,7 @@ TEST(Scenarios, EveryElementGoesUpAndDownAlone)
         gst_object_unref(element);
     }
     gst_plugin_feature_list_free(features);
-    EXPECT_EQ(elements, 7);
+    EXPECT_EQ(elements, 8);
 }
 
 } // namespace
