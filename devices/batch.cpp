@@ -114,6 +114,10 @@ class BatchModel final : public CompiledModel {
                                      : "set by batch_timeout_ms"});
             all.push_back({"num_requests", std::to_string(depth()),
                            num_requests_ ? "set by num_requests" : "the jobs of as many batches as the device takes"});
+            const uint64_t started = submitted_ - waiting_.size();
+            all.push_back({"batch_fill", std::to_string(started ? 100 * joined_ / started : 0) + " %",
+                           std::to_string(joined_) + " of " + std::to_string(started) +
+                               " jobs ran in batches, the others alone"});
         }
         return all;
     }
@@ -145,7 +149,7 @@ class BatchModel final : public CompiledModel {
     std::condition_variable wake_, idle_; // of the timer; of the destructor
     Clock::duration timeout_;
     std::deque<Waiting> waiting_; ///< in the order in which they came
-    uint64_t submitted_ = 0;
+    uint64_t submitted_ = 0, joined_ = 0; ///< jobs; those of them that were started in batches
     size_t released_ = 0;                   ///< of them, from the first on, that wait for no others
     size_t in_flight_ = 0, unfinished_ = 0; ///< jobs that the models have; jobs of which done() has not returned
     bool running_together_ = false;         ///< what is in flight are batches
@@ -210,6 +214,7 @@ class BatchModel final : public CompiledModel {
     {
         const auto batch = std::make_shared<Batch>();
         batch->job.priority = waiting_.front().job->priority;
+        joined_ += size_;
         for (size_t i = 0; i < size_; i++) {
             const Job &job = *batch->members.emplace_back(take()).job;
             batch->job.priority = std::max(batch->job.priority, job.priority);
@@ -274,6 +279,7 @@ class BatchModel final : public CompiledModel {
             });
             for (Waiting &member : batch.members)
                 member.alone = true;
+            joined_ -= size_;
             waiting_.insert(place, batch.members.begin(), batch.members.end());
             if (released_ > 0)
                 released_ += size_;

@@ -178,7 +178,9 @@ struct ModelFilterState {
     GstVideoInfo info{};
     uint64_t frames_since_start = 0;
 
-    JobTracks tracks; // source pad's thread alone
+    // Source pad's thread alone.
+    JobTracks tracks;
+    AsyncQueue::Clock::time_point stats_told{};
 };
 
 namespace {
@@ -276,6 +278,7 @@ std::shared_ptr<const ImageModel> loaded_model(LeatModelFilter *self, const Mode
 void take_model(ModelFilterState &state, const ModelSettings &settings, std::shared_ptr<const ImageModel> model)
 {
     state.frames_since_start = 0;
+    state.stats_told = AsyncQueue::Clock::now();
     std::lock_guard lock(state.mutex);
     state.model_name = std::filesystem::path(settings.model).stem().string();
     state.depth = static_cast<guint>(settings.nireq ? settings.nireq : std::max(1, model->compiled->depth()));
@@ -481,7 +484,7 @@ GstBuffer *with_results(LeatModelFilter *self, GstBuffer *buffer, FrameWork &wor
     }
 }
 
-GstFlowReturn finish(LeatAsyncFilter *filter, AsyncItem &item, GstBuffer **out)
+GstFlowReturn finish_frame(LeatAsyncFilter *filter, AsyncItem &item, GstBuffer **out)
 {
     LeatModelFilter *self = LEAT_MODEL_FILTER(filter);
     GstBuffer *buffer = GST_BUFFER_CAST(item.object.release());
@@ -526,20 +529,20 @@ GstStructure *settings_structure(const ImageModel &model)
     return settings;
 }
 
-GstStructure *stats(LeatModelFilter *self)
+GstStructure *stats(LeatModelFilter *self, const char *name)
 {
     const AsyncCounts passed = counts(LEAT_ASYNC_FILTER(self));
     ModelFilterState &state = *self->state;
     std::lock_guard lock(state.mutex);
     GstStructure *stats = gst_structure_new(
-        "stats", "frames-in", G_TYPE_UINT64, passed.frames_in, "frames-out", G_TYPE_UINT64, passed.frames_out,
-        "inferred", G_TYPE_UINT64, state.inferred, "skipped", G_TYPE_UINT64, state.skipped, "late-skipped",
-        G_TYPE_UINT64, passed.late_skipped, "late-dropped", G_TYPE_UINT64, passed.late_dropped, "qos-late",
-        G_TYPE_UINT64, passed.qos_late, "jobs", G_TYPE_UINT64, state.jobs, "depth", G_TYPE_UINT, state.depth,
-        "in-flight", G_TYPE_INT, state.in_flight, "most-in-flight", G_TYPE_INT, state.most_in_flight, "latency-p50-ms",
-        G_TYPE_DOUBLE, milliseconds(passed.latency_p50), "latency-p95-ms", G_TYPE_DOUBLE,
-        milliseconds(passed.latency_p95), "latency-p99-ms", G_TYPE_DOUBLE, milliseconds(passed.latency_p99),
-        "reported-latency-ms", G_TYPE_DOUBLE, milliseconds(passed.reported_latency), nullptr);
+        name, "frames-in", G_TYPE_UINT64, passed.frames_in, "frames-out", G_TYPE_UINT64, passed.frames_out, "inferred",
+        G_TYPE_UINT64, state.inferred, "skipped", G_TYPE_UINT64, state.skipped, "late-skipped", G_TYPE_UINT64,
+        passed.late_skipped, "late-dropped", G_TYPE_UINT64, passed.late_dropped, "qos-late", G_TYPE_UINT64,
+        passed.qos_late, "jobs", G_TYPE_UINT64, state.jobs, "depth", G_TYPE_UINT, state.depth, "in-flight", G_TYPE_INT,
+        state.in_flight, "most-in-flight", G_TYPE_INT, state.most_in_flight, "latency-p50-ms", G_TYPE_DOUBLE,
+        milliseconds(passed.latency_p50), "latency-p95-ms", G_TYPE_DOUBLE, milliseconds(passed.latency_p95),
+        "latency-p99-ms", G_TYPE_DOUBLE, milliseconds(passed.latency_p99), "reported-latency-ms", G_TYPE_DOUBLE,
+        milliseconds(passed.reported_latency), nullptr);
     set_percentiles(stats, "queue", state.queued);
     set_percentiles(stats, "preprocess", state.preprocess);
     set_percentiles(stats, "inference", state.inference);
@@ -554,6 +557,24 @@ GstStructure *stats(LeatModelFilter *self)
     gst_structure_set(stats, "settings", GST_TYPE_STRUCTURE, settings, nullptr);
     gst_structure_free(settings);
     return stats;
+}
+
+/// Posts the statistics if it is time to. Source pad's thread.
+void tell_stats(LeatModelFilter *self)
+{
+    const std::chrono::milliseconds interval(self->settings->now()->stats_interval);
+    const auto now = AsyncQueue::Clock::now();
+    if (interval.count() == 0 || now - self->state->stats_told < interval)
+        return;
+    self->state->stats_told = now;
+    gst_element_post_message(GST_ELEMENT(self), gst_message_new_element(GST_OBJECT(self), stats(self, "leat-stats")));
+}
+
+GstFlowReturn finish(LeatAsyncFilter *filter, AsyncItem &item, GstBuffer **out)
+{
+    const GstFlowReturn flow = finish_frame(filter, item, out);
+    tell_stats(LEAT_MODEL_FILTER(filter));
+    return flow;
 }
 
 const GEnumValue hint_values[] = {
@@ -626,7 +647,8 @@ using M = ModelSettings;
 std::vector<Property<M>> common_properties()
 {
     return {
-        text(&M::model, "model", "Model", "Path of the model file (.onnx, .xml with its .bin beside it, or what `leat compile` wrote)",
+        text(&M::model, "model", "Model",
+             "Path of the model file (.onnx, .xml with its .bin beside it, or what `leat compile` wrote)",
              before_start),
         text(&M::device, "device", "Device",
              "What runs the model: CPU, REF (slow, exact), or devices made of others such as BATCH:CPU(4)",
@@ -680,6 +702,10 @@ std::vector<Property<M>> common_properties()
                 "With late-policy=skip-inference or drop-oldest: milliseconds after which a frame leaves (or is "
                 "dropped), inferred or not, counted from where it enters the element; 0: no bound",
                 0, 3600000, before_start),
+        integer(&M::stats_interval, "stats-interval", "Statistics interval",
+                "Milliseconds after which stats is also posted on the bus, as the element message leat-stats, with the "
+                "next frame; 0: never",
+                0, 3600000, while_playing),
         text(&M::object_class, "object-class", "Object class",
              "With inference-region=roi-list: labels of the regions to look at, separated by commas; not set: all",
              while_playing),
@@ -758,7 +784,7 @@ void get_property_or_stats(GObject *object, guint id, GValue *value, GParamSpec 
     if (g_param_spec_get_qdata(spec, leat::property_quark()))
         leat::get_property<LeatModelFilter>(object, id, value, spec);
     else
-        g_value_take_boxed(value, leat::stats(LEAT_MODEL_FILTER(object)));
+        g_value_take_boxed(value, leat::stats(LEAT_MODEL_FILTER(object), "stats"));
 }
 
 void finalize(GObject *object)

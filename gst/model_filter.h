@@ -38,7 +38,8 @@ struct ModelSettings {
     int cache_size = Options{}.cache_size;
     int inference_interval = 1;
     LatePolicy late_policy = LatePolicy::block;
-    int max_latency = 0; ///< milliseconds; 0: any
+    int max_latency = 0;    ///< milliseconds; 0: any
+    int stats_interval = 0; ///< milliseconds; 0: no messages
     double threshold = -1, iou_threshold = -1;
     int max_objects = 0;
 

@@ -92,6 +92,40 @@ TEST(Infer, JoinsFramesToBatchesAndRunsTheRestAtTheEnd)
         EXPECT_EQ(metas[0]->tensors[0].dims[0], 1);
         EXPECT_FLOAT_EQ(static_cast<const float *>(metas[0]->tensors[0].data)[0], 10 * static_cast<float>(k));
     }
+    GstStructure *stats = nullptr, *settings = nullptr;
+    g_object_get(infer.element(), "stats", &stats, nullptr);
+    ASSERT_TRUE(gst_structure_get(stats, "settings", GST_TYPE_STRUCTURE, &settings, nullptr));
+    EXPECT_STREQ(gst_structure_get_string(settings, "batch_fill"),
+                 "66 % (4 of 6 jobs ran in batches, the others alone)");
+    gst_structure_free(settings);
+    gst_structure_free(stats);
+}
+
+TEST(Infer, PostsItsStatisticsOnRequest)
+{
+    const TemporaryFolder folder;
+    for (const bool asked : {false, true}) {
+        ElementHarness infer(
+            "leatinfer", {{"model", write_identity(folder)}, {"device", "REF"}, {"stats-interval", asked ? "1" : "0"}});
+        for (guint k = 0; k < 3; k++) {
+            g_usleep(1100);
+            ASSERT_EQ(infer.push(make_frame(k, 0)), GST_FLOW_OK);
+            ASSERT_TRUE(infer.pull());
+        }
+        GstBus *bus = gst_element_get_bus(infer.element());
+        GstMessage *message = gst_bus_pop_filtered(bus, GST_MESSAGE_ELEMENT);
+        gst_object_unref(bus);
+        ASSERT_EQ(message != nullptr, asked);
+        if (!message)
+            continue;
+        const GstStructure *stats = gst_message_get_structure(message);
+        EXPECT_TRUE(gst_structure_has_name(stats, "leat-stats"));
+        guint64 frames = 0;
+        EXPECT_TRUE(gst_structure_get_uint64(stats, "frames-in", &frames));
+        EXPECT_GE(frames, 1u);
+        EXPECT_TRUE(gst_structure_has_field(stats, "inference-p99-ms"));
+        gst_message_unref(message);
+    }
 }
 
 } // namespace
