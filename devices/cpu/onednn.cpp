@@ -318,31 +318,34 @@ IntegerAttributes integer_attributes(const Requantisation &how, const dnnl::post
     return result;
 }
 
+std::string form_of(const Desc &desc)
+{
+    // The descriptor itself is the name of the form: there is no text for it in both versions.
+#if DNNL_VERSION_MAJOR >= 3
+    const auto blob = Desc(desc).get_blob();
+    return std::string(blob.begin(), blob.end());
+#else
+    return std::string(reinterpret_cast<const char *>(&desc.data), sizeof desc.data);
+#endif
+}
+
+Tensor reordered(const Tensor &constant, const Desc &from, const Desc &to)
+{
+    Tensor result(Type::u8, {static_cast<int64_t>(to.get_size())});
+    dnnl::memory source(from, engine(), const_cast<std::byte *>(constant.raw()));
+    dnnl::memory target(to, engine(), result.raw());
+    dnnl::stream stream(engine());
+    dnnl::reorder(source, target).execute(stream, source, target);
+    stream.wait();
+    return result;
+}
+
 Tensor packed(Weights &weights, const Tensor &constant, const Desc &from, const Desc &to)
 {
     if (from == to)
         return constant;
-        // The descriptor itself is the name of the form: there is no text for it in both versions.
-#if DNNL_VERSION_MAJOR >= 3
-    std::string form = "onednn";
-    for (Desc each : {from, to}) {
-        const auto blob = each.get_blob();
-        form.append(blob.begin(), blob.end());
-    }
-#else
-    std::string form = "onednn";
-    for (const Desc &each : {from, to})
-        form.append(reinterpret_cast<const char *>(&each.data), sizeof each.data);
-#endif
-    const Tensor made = weights.get(constant, form, [&] {
-        Tensor result(Type::u8, {static_cast<int64_t>(to.get_size())});
-        dnnl::memory source(from, engine(), const_cast<std::byte *>(constant.raw()));
-        dnnl::memory target(to, engine(), result.raw());
-        dnnl::stream stream(engine());
-        dnnl::reorder(source, target).execute(stream, source, target);
-        stream.wait();
-        return result;
-    });
+    const Tensor made =
+        weights.get(constant, "onednn" + form_of(from) + form_of(to), [&] { return reordered(constant, from, to); });
     if (made.bytes() != to.get_size())
         throw Error("stored weights have another size than the kernel wants");
     return made;

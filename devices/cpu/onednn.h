@@ -72,6 +72,10 @@ struct Requantisation {
     int weights_mask = 1; ///< bits of the weights' axes that number the channels
 };
 
+/// A text that names the form of memory.
+std::string form_of(const Desc &);
+/// The constant in the format of `to`.
+Tensor reordered(const Tensor &constant, const Desc &from, const Desc &to);
 /// The dense constant in the format of `to`, packed once.
 Tensor packed(Weights &, const Tensor &constant, const Desc &from, const Desc &to);
 

@@ -1,7 +1,8 @@
+#include "elementwise.h"
+
 #include "devices/cpu/kernel.h"
 #include "devices/cpu/strided.h"
 #include "devices/cpu/team.h"
-#include "vector_functions.h"
 
 #include <algorithm>
 #include <cstring>
@@ -403,6 +404,19 @@ std::optional<float> scalar(const NodeFacts &facts, size_t input)
 }
 
 } // namespace
+
+std::vector<UnaryStage> leading_unary_stages(const Node &node)
+{
+    std::vector<UnaryStage> stages;
+    for (const PostOp &post : node.post_ops) {
+        const UnaryRow *row = post.kind == PostOp::Kind::unary ? unary_row(post.op->name) : nullptr;
+        if (!row)
+            break;
+        const Stage stage = row->stage(post.attributes);
+        stages.push_back({vector_function(stage.function), stage.a, stage.b});
+    }
+    return stages;
+}
 
 Attempt attempt_unary(const NodeFacts &facts)
 {

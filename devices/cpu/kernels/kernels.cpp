@@ -70,6 +70,7 @@ const KernelRow table[] = {
     {"quantise", quantise_ops, attempt_quantise},
     {"dequantise", dequantise_ops, attempt_dequantise},
     {"quantise", dynamic_quantise_ops, attempt_dynamic_quantise},
+    {"Winograd", convolution_ops, attempt_winograd},
     {"oneDNN", convolution_ops, attempt_convolution},
     {"oneDNN", transposed_convolution_ops, attempt_touching_windows},
     {"oneDNN", transposed_convolution_ops, attempt_transposed_convolution},

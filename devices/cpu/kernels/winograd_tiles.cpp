@@ -1,0 +1,153 @@
+#include "winograd_tiles.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "devices/cpu/kernels/winograd_tiles.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace leat::cpu::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+using D = hn::CappedTag<float, winograd_channels>;
+using V = hn::Vec<D>;
+
+V times(float factor, V value)
+{
+    return hn::Mul(hn::Set(D(), factor), value);
+}
+
+V plus(V sum, float factor, V value)
+{
+    return hn::MulAdd(hn::Set(D(), factor), value, sum);
+}
+
+/// B^T on six values.
+template <class Store> HWY_INLINE void transform_input(V a, V b, V c, V d, V e, V f, Store store)
+{
+    const V even = plus(e, -4, c), odd = plus(d, -4, b);
+    const V even2 = hn::Sub(e, c), odd2 = times(2, hn::Sub(d, b));
+    store(0, plus(plus(e, -5, c), 4, a));
+    store(1, hn::Add(even, odd));
+    store(2, hn::Sub(even, odd));
+    store(3, hn::Add(even2, odd2));
+    store(4, hn::Sub(even2, odd2));
+    store(5, plus(plus(f, -5, d), 4, b));
+}
+
+/// A^T on six values.
+template <class Store> HWY_INLINE void transform_output(V a, V b, V c, V d, V e, V f, Store store)
+{
+    const V sum = hn::Add(b, c), difference = hn::Sub(b, c);
+    const V sum2 = hn::Add(d, e), difference2 = hn::Sub(d, e);
+    store(0, hn::Add(hn::Add(a, sum), sum2));
+    store(1, plus(difference, 2, difference2));
+    store(2, plus(sum, 4, sum2));
+    store(3, hn::Add(f, plus(difference, 8, difference2)));
+}
+
+template <bool whole>
+void input_tile(float *HWY_RESTRICT to, int64_t to_stride, const float *HWY_RESTRICT from, int64_t row_stride,
+                int64_t channels, TileRange rows, TileRange columns)
+{
+    const D d;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    HWY_ALIGN float between[winograd_points * winograd_channels];
+    for (int64_t c = 0; c < channels; c += lanes) {
+        for (int64_t x = 0; x < winograd_in; x++) {
+            auto pixel = [&](int64_t y) {
+                if (!whole && (y < rows.first || y >= rows.last || x < columns.first || x >= columns.last))
+                    return hn::Zero(d);
+                return hn::LoadU(d, from + y * row_stride + x * channels + c);
+            };
+            transform_input(pixel(0), pixel(1), pixel(2), pixel(3), pixel(4), pixel(5), [&](int64_t y, V value) {
+                hn::Store(value, d, between + (y * winograd_in + x) * winograd_channels);
+            });
+        }
+        for (int64_t y = 0; y < winograd_in; y++) {
+            const float *row = between + y * winograd_in * winograd_channels;
+            auto at = [&](int64_t x) { return hn::Load(d, row + x * winograd_channels); };
+            transform_input(at(0), at(1), at(2), at(3), at(4), at(5), [&](int64_t x, V value) {
+                hn::StoreU(value, d, to + (y * winograd_in + x) * to_stride + c);
+            });
+        }
+    }
+}
+
+void input(float *to, int64_t to_stride, const float *from, int64_t row_stride, int64_t channels, TileRange rows,
+           TileRange columns)
+{
+    const bool whole = rows.first <= 0 && rows.last >= winograd_in && columns.first <= 0 && columns.last >= winograd_in;
+    (whole ? input_tile<true> : input_tile<false>)(to, to_stride, from, row_stride, channels, rows, columns);
+}
+
+void output(float *HWY_RESTRICT to, int64_t row_stride, int64_t rows, int64_t columns, const float *HWY_RESTRICT from,
+            int64_t from_stride, int64_t channels, const float *bias)
+{
+    const D d;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    HWY_ALIGN float between[winograd_out * winograd_in * winograd_channels];
+    for (int64_t c = 0; c < channels; c += lanes) {
+        for (int64_t x = 0; x < winograd_in; x++) {
+            auto point = [&](int64_t y) { return hn::LoadU(d, from + (y * winograd_in + x) * from_stride + c); };
+            transform_output(point(0), point(1), point(2), point(3), point(4), point(5), [&](int64_t y, V value) {
+                hn::Store(value, d, between + (y * winograd_in + x) * winograd_channels);
+            });
+        }
+        const V offset = bias ? hn::LoadU(d, bias + c) : hn::Zero(d);
+        for (int64_t y = 0; y < rows; y++) {
+            const float *row = between + y * winograd_in * winograd_channels;
+            auto at = [&](int64_t x) { return hn::Load(d, row + x * winograd_channels); };
+            transform_output(at(0), at(1), at(2), at(3), at(4), at(5), [&](int64_t x, V value) {
+                if (x < columns)
+                    hn::StoreU(hn::Add(value, offset), d, to + y * row_stride + x * channels + c);
+            });
+        }
+    }
+}
+
+} // namespace
+} // namespace leat::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace leat::cpu {
+
+HWY_EXPORT(input);
+HWY_EXPORT(output);
+
+void winograd_input(float *to, int64_t to_stride, const float *from, int64_t row_stride, int64_t channels,
+                    TileRange rows, TileRange columns)
+{
+    HWY_DYNAMIC_DISPATCH(input)(to, to_stride, from, row_stride, channels, rows, columns);
+}
+
+void winograd_output(float *to, int64_t row_stride, int64_t rows, int64_t columns, const float *from,
+                     int64_t from_stride, int64_t channels, const float *bias)
+{
+    HWY_DYNAMIC_DISPATCH(output)(to, row_stride, rows, columns, from, from_stride, channels, bias);
+}
+
+std::array<float, winograd_points> winograd_filter(const float *filter)
+{
+    constexpr double g[winograd_in][3] = {{1 / 4., 0, 0},
+                                          {-1 / 6., -1 / 6., -1 / 6.},
+                                          {-1 / 6., 1 / 6., -1 / 6.},
+                                          {1 / 24., 1 / 12., 1 / 6.},
+                                          {1 / 24., -1 / 12., 1 / 6.},
+                                          {0, 0, 1}};
+    double between[winograd_in][3];
+    for (int y = 0; y < winograd_in; y++)
+        for (int x = 0; x < 3; x++)
+            between[y][x] = g[y][0] * filter[x] + g[y][1] * filter[3 + x] + g[y][2] * filter[6 + x];
+    std::array<float, winograd_points> result;
+    for (size_t y = 0; y < winograd_in; y++)
+        for (size_t x = 0; x < winograd_in; x++)
+            result[y * winograd_in + x] =
+                static_cast<float>(between[y][0] * g[x][0] + between[y][1] * g[x][1] + between[y][2] * g[x][2]);
+    return result;
+}
+
+} // namespace leat::cpu
+#endif
