@@ -155,6 +155,12 @@ constexpr OptionRow compile_rows[] = {
              name, value,
              {{"latency", leat::PerformanceHint::latency}, {"throughput", leat::PerformanceHint::throughput}});
      }},
+    {"model-priority",
+     [](Target &to, Text &name, Text &value) {
+         using Priority = leat::ModelPriority;
+         to.compile.model_priority = word<Priority>(
+             name, value, {{"low", Priority::low}, {"medium", Priority::medium}, {"high", Priority::high}});
+     }},
     {"num-requests", [](Target &to, Text &name, Text &value) { to.compile.num_requests = whole_number(name, value); }},
     {"num-streams", [](Target &to, Text &name, Text &value) { to.compile.num_streams = whole_number(name, value); }},
     {"num-threads", [](Target &to, Text &name, Text &value) { to.compile.num_threads = whole_number(name, value); }},

@@ -113,6 +113,7 @@ ImageModelOptions model_options(const ModelSettings &settings)
     ImageModelOptions options;
     options.device = settings.device;
     options.compile.performance_hint = settings.performance_hint;
+    options.compile.model_priority = settings.model_priority;
     options.compile.num_requests = settings.nireq;
     options.compile.num_streams = settings.num_streams;
     options.compile.num_threads = settings.num_threads;
@@ -615,6 +616,12 @@ const GEnumValue precision_values[] = {
     {int(InferencePrecision::f16), "16 bits, IEEE half precision", "f16"},
     {0, nullptr, nullptr},
 };
+const GEnumValue priority_values[] = {
+    {int(ModelPriority::low), "After the others", "low"},
+    {int(ModelPriority::medium), "In the middle", "medium"},
+    {int(ModelPriority::high), "Before the others", "high"},
+    {0, nullptr, nullptr},
+};
 const GEnumValue color_values[] = {
     {int(InputColor::automatic), "As the decoder's family of models expects it", "auto"},
     {int(InputColor::rgb), "Red, green, blue", "rgb"},
@@ -656,6 +663,9 @@ std::vector<Property<M>> common_properties()
         choice(&M::performance_hint, "performance-hint", "Performance hint",
                "What to optimise for; decides streams and requests unless they are set",
                enumeration("LeatPerformanceHint", hint_values), M{}.performance_hint, before_start),
+        choice(&M::model_priority, "model-priority", "Model priority",
+               "Whose jobs the CPU starts first where models share it; of sixteen starts one is whoever waited longest",
+               enumeration("LeatModelPriority", priority_values), M{}.model_priority, before_start),
         integer(&M::nireq, "nireq", "Number of inference requests",
                 "Frames that may be inside the element at once; upstream waits beyond that. 1 works on one frame at a "
                 "time; 0 takes as many as the device needs",

@@ -28,6 +28,7 @@ struct ModelSettings {
     int input_width = 0, input_height = 0;
     InferenceRegion inference_region = InferenceRegion::full_frame;
     PerformanceHint performance_hint = PerformanceHint::throughput;
+    ModelPriority model_priority = ModelPriority::medium;
     int nireq = 0, num_streams = 0, num_threads = 0;
     int batch_size = 0, batch_timeout = 0;
     CoreType core_type = CoreType::any;

@@ -25,6 +25,8 @@ const std::map<std::string, Filter> filters{{"bilinear", Filter::bilinear}, {"ar
 
 const std::map<std::string, CoreType> core_types = {
     {"any", CoreType::any}, {"performance", CoreType::performance}, {"efficient", CoreType::efficient}};
+const std::map<std::string, ModelPriority> priorities = {
+    {"low", ModelPriority::low}, {"medium", ModelPriority::medium}, {"high", ModelPriority::high}};
 const std::map<std::string, ExecutionMode> execution_modes = {{"performance", ExecutionMode::performance},
                                                               {"accuracy", ExecutionMode::accuracy}};
 const std::map<std::string, InferencePrecision> precisions = {{"auto", InferencePrecision::automatic},
@@ -103,6 +105,8 @@ void add_compile_options(CLI::App &app, ModelOptions &options)
 {
     add_choice<PerformanceHint>(app, "--performance-hint,--hint", hints, "What to optimise for",
                                 [&options](PerformanceHint hint) { options.compile.performance_hint = hint; });
+    add_choice<ModelPriority>(app, "--model-priority", priorities, "Whose jobs go first where models share a device",
+                              [&options](ModelPriority priority) { options.compile.model_priority = priority; });
     app.add_option("--num-streams,--streams", options.compile.num_streams,
                    "Jobs that run side by side; 0: decide for me")
         ->check(CLI::NonNegativeNumber);

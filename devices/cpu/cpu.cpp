@@ -13,6 +13,7 @@
 #include "inference/ports.h"
 
 #include <algorithm>
+#include <array>
 #include <future>
 #include <iterator>
 #include <list>
@@ -163,6 +164,13 @@ std::vector<ValueId> tensor_inputs(const Graph &graph, std::span<const Port> por
     return ids;
 }
 
+Setting priority_of(ModelPriority priority)
+{
+    constexpr std::array names = {"low", "medium", "high"};
+    return {"model_priority", names.at(static_cast<size_t>(priority)),
+            "as asked; among the models that share the CPU's lanes"};
+}
+
 class CpuModel final : public CompiledModel {
   public:
     CpuModel(std::shared_ptr<Lanes> lanes, const Topology &topology, Compilation compilation, const Options &options)
@@ -171,13 +179,15 @@ class CpuModel final : public CompiledModel {
           precision_(choose_precision(options, onednn::has_bf16())),
           plans_(graph_, std::move(compilation.packed), tensor_inputs(*graph_, inputs_), resources_.threads,
                  static_cast<int>(resources_.lanes.size()), precision_.value == "bf16", options),
-          client_(std::move(lanes), resources_.streams, resources_.lanes, resources_.pinned,
-                  [this](Job &job, LaneContext &lane) { run(job, lane); })
+          client_(
+              std::move(lanes), resources_.streams, resources_.lanes, resources_.pinned,
+              [this](Job &job, LaneContext &lane) { run(job, lane); }, options.model_priority)
     {
         settings_ = resources_.settings;
         settings_.push_back({"execution_mode",
                              options.execution_mode == ExecutionMode::accuracy ? "accuracy" : "performance",
                              "as asked"});
+        settings_.push_back(priority_of(options.model_priority));
         settings_.push_back(precision_);
         for (const std::string &change : compilation.notes)
             settings_.back().reason += "; " + change;

@@ -89,25 +89,42 @@ void Lanes::dispatch()
     }
 }
 
+bool Lanes::may_start(const Client &client)
+{
+    return client.running_ < client.streams_;
+}
+
+Lanes::Queues::iterator Lanes::longest_waiting()
+{
+    auto longest = queues_.end();
+    for (auto queue = queues_.begin(); queue != queues_.end(); ++queue)
+        if (may_start(*queue->first.first) && (longest == queues_.end() || queue->second.since < longest->second.since))
+            longest = queue;
+    return longest;
+}
+
 Lanes::Queues::iterator Lanes::next()
 {
+    if (overtakings_ >= most_overtakings)
+        return longest_waiting();
     auto best = queues_.end();
-    for (auto queue = queues_.begin(); queue != queues_.end(); ++queue) {
-        const Client &client = *queue->first.first;
-        if (client.running_ < client.streams_ && (best == queues_.end() || before(queue->second, best->second)))
+    for (auto queue = queues_.begin(); queue != queues_.end(); ++queue)
+        if (may_start(*queue->first.first) && (best == queues_.end() || before(*queue, *best)))
             best = queue;
-    }
     return best;
 }
 
-bool Lanes::before(const Queue &a, const Queue &b)
+bool Lanes::before(const Queues::value_type &a, const Queues::value_type &b)
 {
-    const Job &x = *a.jobs.front(), &y = *b.jobs.front();
+    const Client &client = *a.first.first, &other = *b.first.first;
+    if (client.priority_ != other.priority_)
+        return client.priority_ > other.priority_;
+    const Job &x = *a.second.jobs.front(), &y = *b.second.jobs.front();
     if (x.priority != y.priority)
         return x.priority > y.priority;
     if (x.deadline != y.deadline)
         return x.deadline < y.deadline;
-    return a.since < b.since;
+    return a.second.since < b.second.since;
 }
 
 bool Lanes::is_vacant(const Lane &lane) const
@@ -122,6 +139,7 @@ void Lanes::start(size_t candidate, Queues::iterator queue)
     lane.client = &client;
     lane.number = static_cast<int>(candidate);
     lane.job = queue->second.jobs.front();
+    overtakings_ = queue == longest_waiting() ? 0 : overtakings_ + 1;
     client.running_++;
     busy_.insert(lane.cpus.begin(), lane.cpus.end());
     queue->second.jobs.pop_front();
@@ -142,8 +160,9 @@ void Lanes::finish(Lane &lane, Client &client)
 }
 
 Lanes::Client::Client(std::shared_ptr<Lanes> lanes, int streams, std::span<const std::vector<int>> sets, bool pinned,
-                      std::function<void(Job &, LaneContext &)> run)
-    : lanes_(std::move(lanes)), streams_(streams), candidates_(lanes_->lanes_on(sets, pinned)), run_(std::move(run))
+                      std::function<void(Job &, LaneContext &)> run, ModelPriority priority)
+    : lanes_(std::move(lanes)), streams_(streams), candidates_(lanes_->lanes_on(sets, pinned)), run_(std::move(run)),
+      priority_(priority)
 {
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 #include <leat/model.h>
+#include <leat/options.h>
 
 #include <algorithm>
 #include <condition_variable>
@@ -51,11 +52,15 @@ struct LaneContext {
 ///
 /// A lane is a set of processors with a thread that leads work on them; lanes of several widths overlap on the same
 /// processors, and a lane starts a job only when no other lane is busy on any of its own. The job that starts next is
-/// the one of the highest priority, then of the earliest deadline, then of the camera stream that was served longest
-/// ago; jobs of one model and stream start in the order submitted. When that job needs more cores than are free, the
-/// others wait with it: a wide lane is never starved by narrow ones.
+/// the one of the client of the highest priority, then the one of the highest priority itself, then of the earliest
+/// deadline, then of the camera stream that was served longest ago; jobs of one model and stream start in the order
+/// submitted. After as many starts as `most_overtakings` by which that stream was passed over, it has its turn whatever
+/// the priorities and deadlines: nobody starves. When the next job needs more cores than are free, the others wait with
+/// it: a wide lane is never starved by narrow ones.
 class Lanes {
   public:
+    static constexpr int most_overtakings = 14; // one turn in sixteen starts, where two streams compete
+
     Lanes();
     ~Lanes(); ///< no client may be left
     Lanes(const Lanes &) = delete;
@@ -69,7 +74,7 @@ class Lanes {
         /// At most `streams` jobs at a time run, each on one of these sets of processors. `pinned`: the threads are
         /// bound to them. `run` may throw: that ends the job with an error.
         Client(std::shared_ptr<Lanes>, int streams, std::span<const std::vector<int>> lanes, bool pinned,
-               std::function<void(Job &, LaneContext &)> run);
+               std::function<void(Job &, LaneContext &)> run, ModelPriority = ModelPriority::medium);
         ~Client(); ///< waits for the jobs
         Client(const Client &) = delete;
         Client &operator=(const Client &) = delete;
@@ -82,6 +87,7 @@ class Lanes {
         const int streams_;
         const std::vector<Lane *> candidates_;
         const std::function<void(Job &, LaneContext &)> run_;
+        const ModelPriority priority_;
         int running_ = 0, unfinished_ = 0;
         std::condition_variable idle_;
     };
@@ -98,8 +104,10 @@ class Lanes {
     std::vector<Lane *> lanes_on(std::span<const std::vector<int>> sets, bool pinned);
     void loop(Lane &);
     void dispatch();
+    static bool may_start(const Client &);
+    Queues::iterator longest_waiting();
     Queues::iterator next();
-    static bool before(const Queue &, const Queue &);
+    static bool before(const Queues::value_type &, const Queues::value_type &);
     bool is_vacant(const Lane &) const;
     void start(size_t candidate, Queues::iterator);
     void finish(Lane &, Client &);
@@ -109,6 +117,7 @@ class Lanes {
     std::set<int> busy_; ///< processors
     Queues queues_;
     uint64_t clock_ = 0;
+    int overtakings_ = 0; ///< starts since the queue served longest ago had its turn
     bool stopping_ = false;
 };
 

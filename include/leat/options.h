@@ -6,6 +6,8 @@
 namespace leat {
 
 enum class PerformanceHint { latency, throughput };
+/// Which of the models that share a device goes first.
+enum class ModelPriority { low, medium, high };
 /// Of processors that have fast and slow cores.
 enum class CoreType { any, performance, efficient };
 /// What to give up for speed: `performance` may compute with fewer bits than the model has, `accuracy` never does.
@@ -16,6 +18,8 @@ enum class InferencePrecision { automatic, f32, bf16, f16 };
 /// What a user asks of a compiled model. 0 means "decide for me"; what was decided is in CompiledModel::settings().
 struct Options {
     PerformanceHint performance_hint = PerformanceHint::latency;
+    /// On the CPU, jobs of a higher model start first; of sixteen that start one is whoever has waited longest.
+    ModelPriority model_priority = ModelPriority::medium;
     int num_requests = 0; ///< jobs that the application will keep in flight
     int num_streams = 0;  ///< lanes that run jobs side by side
     int num_threads = 0;  ///< cores that the lanes share

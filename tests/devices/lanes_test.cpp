@@ -220,6 +220,81 @@ TEST(Lanes, HigherPriorityAndEarlierDeadlineGoFirst)
     EXPECT_EQ(started, (Names{"high", "early", "late", "low"}));
 }
 
+/// Models that share one lane, and the order in which their jobs start behind a job that holds it.
+class SharedLane {
+  public:
+    struct Work {
+        ModelPriority priority;
+        std::string name;
+        int jobs;
+        int job_priority = 0;
+    };
+
+    /// Submits the work in this order and waits for it.
+    std::vector<std::string> run(const std::vector<Work> &works)
+    {
+        auto lanes = std::make_shared<Lanes>();
+        std::deque<Job> jobs(1);
+        std::map<const Job *, std::string> names;
+        std::vector<std::string> started; // by the only lane
+        Gate gate;
+        auto run = [&](Job &job, LaneContext &) {
+            if (&job == &jobs.front())
+                return gate.wait();
+            started.push_back(names.at(&job));
+        };
+        {
+            std::map<ModelPriority, std::unique_ptr<Lanes::Client>> models;
+            for (const ModelPriority priority : {ModelPriority::low, ModelPriority::medium, ModelPriority::high})
+                models[priority] = std::make_unique<Lanes::Client>(lanes, 1, sets_of(1, 1), false, run, priority);
+            jobs.front().done = [](Job &) {};
+            models.at(ModelPriority::medium)->submit(jobs.front());
+            gate.wait_for_waiting(1);
+            for (const Work &work : works)
+                for (int i = 0; i < work.jobs; i++) {
+                    Job &job = jobs.emplace_back();
+                    job.priority = work.job_priority;
+                    job.done = [](Job &) {};
+                    names[&job] = work.name;
+                    models.at(work.priority)->submit(job);
+                }
+            gate.open();
+        } // waits for the jobs
+        return started;
+    }
+};
+
+TEST(Lanes, JobsOfAModelOfHighPriorityGoFirstWhateverTheirOwn)
+{
+    const Names started = SharedLane().run({{ModelPriority::low, "low", 2, 1000},
+                                            {ModelPriority::medium, "medium", 2},
+                                            {ModelPriority::high, "high", 2, -1000}});
+    EXPECT_EQ(started, (Names{"high", "high", "medium", "medium", "low", "low"}));
+}
+
+TEST(Lanes, AModelOfLowPriorityHasATurnInSixteen)
+{
+    const Names started = SharedLane().run({{ModelPriority::low, "low", 3}, {ModelPriority::high, "high", 80}});
+    std::vector<size_t> turns;
+    for (size_t i = 0; i < started.size(); i++)
+        if (started[i] == "low")
+            turns.push_back(i);
+    EXPECT_EQ(turns, (std::vector<size_t>{14, 30, 46}));
+}
+
+TEST(Lanes, JobsWithoutDeadlineAreNotStarvedByThoseThatHaveOne)
+{
+    const Names started = order_after_gate([](Recorder &r) {
+        r.submit("patient", 1);
+        for (int i = 0; i < 20; i++) {
+            Job &job = r.add("urgent", 2);
+            job.deadline = std::chrono::steady_clock::now() + std::chrono::hours(1);
+            r.submit(job);
+        }
+    });
+    EXPECT_EQ(std::find(started.begin(), started.end(), "patient") - started.begin(), 14);
+}
+
 TEST(Lanes, TheDestructorOfAClientWaitsForItsJobs)
 {
     std::atomic<int> done{0};
