@@ -36,14 +36,14 @@ check() {
 build release ""
 check release
 if [ "${1:-}" != --quick ]; then
-  # Line tables are all that a report needs; null pointers are ASan's find as well. Both together halve the time to compile.
-  build asan "" --buildtype=debugoptimized -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false \
-    -Dcpp_args="-g1 -fno-sanitize=null,vptr,object-size"
-  ASAN_OPTIONS=fast_unwind_on_malloc=0:detect_stack_use_after_return=1 \
+  # Line tables are all that a report needs, null pointers are ASan's find as well, and undefined behaviour traps, so that ASan
+  # reports where: together a third of the time to compile.
+  build asan "" --buildtype=debugoptimized -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false -Db_pch=true \
+    -Dcpp_args="-g1 -fno-sanitize=null,vptr,object-size -fsanitize-undefined-trap-on-error"
+  ASAN_OPTIONS=fast_unwind_on_malloc=0:detect_stack_use_after_return=1:handle_sigill=1 \
   LSAN_OPTIONS=suppressions=$root/tests/support/lsan.supp:print_suppressions=0 \
-  UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
     check asan --timeout-multiplier 8 --no-suite pipelines
-  build tsan "tests/devices/devices_tests tests/graphs/graphs_tests tests/preprocess/preprocess_test" --buildtype=debugoptimized -Doptimization=1 -Db_sanitize=thread -Db_lundef=false \
+  build tsan "tests/devices/devices_tests tests/graphs/graphs_tests tests/preprocess/preprocess_test" --buildtype=debugoptimized -Doptimization=1 -Db_sanitize=thread -Db_lundef=false -Db_pch=true \
     -Dcpp_args=-g1
   TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=0:exitcode=66:suppressions=$root/tests/support/tsan.supp \
     check tsan --timeout-multiplier 8 --suite devices --suite graphs --suite preprocess
