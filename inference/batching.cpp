@@ -215,7 +215,7 @@ class Batching {
     void reduce(Node &node)
     {
         const size_t jobs = first_alone(node);
-        std::vector<size_t> axes = axes_in(node, 1, node.attributes.integers("axes"));
+        std::vector<size_t> axes = axes_in(node, 1, {});
         if (axes.empty() && node.attributes.integer("noop_with_empty_axes", 0) == 0)
             refuse_axis();
         size_t before = 0;

@@ -466,8 +466,11 @@ void attention(ImportedNode &node)
     node.add("Reshape", {result, node.add_integers({0, 0, -1})}, {node.outputs[0]});
 }
 
-void axes_by_attribute(ImportedNode &node)
+/// Older versions have the axes as an attribute, newer ones as an input; exporters mix them up.
+void with_axes(ImportedNode &node)
 {
+    if (node.attributes.has("axes") && node.has(1))
+        throw Error("it has axes as an attribute and as an input; remove one of them");
     node.make_input(1, "axes");
     node.add_as(node.type);
 }
@@ -831,26 +834,16 @@ constexpr OnnxOperator operators[] = {
     {standard, "RandomUniformLike", 1, any, random_numbers},
     {standard, "Range", 11, any, same},
     {standard, "Reciprocal", 1, any, same},
-    {standard, "ReduceL1", 1, 17, axes_by_attribute},
-    {standard, "ReduceL1", 18, any, same},
-    {standard, "ReduceL2", 1, 17, axes_by_attribute},
-    {standard, "ReduceL2", 18, any, same},
-    {standard, "ReduceLogSum", 1, 17, axes_by_attribute},
-    {standard, "ReduceLogSum", 18, any, same},
-    {standard, "ReduceLogSumExp", 1, 17, axes_by_attribute},
-    {standard, "ReduceLogSumExp", 18, any, same},
-    {standard, "ReduceMax", 1, 17, axes_by_attribute},
-    {standard, "ReduceMax", 18, any, same},
-    {standard, "ReduceMean", 1, 17, axes_by_attribute},
-    {standard, "ReduceMean", 18, any, same},
-    {standard, "ReduceMin", 1, 17, axes_by_attribute},
-    {standard, "ReduceMin", 18, any, same},
-    {standard, "ReduceProd", 1, 17, axes_by_attribute},
-    {standard, "ReduceProd", 18, any, same},
-    {standard, "ReduceSum", 1, 12, axes_by_attribute},
-    {standard, "ReduceSum", 13, any, same},
-    {standard, "ReduceSumSquare", 1, 17, axes_by_attribute},
-    {standard, "ReduceSumSquare", 18, any, same},
+    {standard, "ReduceL1", 1, any, with_axes},
+    {standard, "ReduceL2", 1, any, with_axes},
+    {standard, "ReduceLogSum", 1, any, with_axes},
+    {standard, "ReduceLogSumExp", 1, any, with_axes},
+    {standard, "ReduceMax", 1, any, with_axes},
+    {standard, "ReduceMean", 1, any, with_axes},
+    {standard, "ReduceMin", 1, any, with_axes},
+    {standard, "ReduceProd", 1, any, with_axes},
+    {standard, "ReduceSum", 1, any, with_axes},
+    {standard, "ReduceSumSquare", 1, any, with_axes},
     {standard, "Relu", 1, any, same},
     {standard, "Reshape", 1, 4, reshape_by_attribute},
     {standard, "Reshape", 5, any, same},
@@ -885,8 +878,7 @@ constexpr OnnxOperator operators[] = {
     {standard, "Split", 2, 12, split_by_attribute},
     {standard, "Split", 13, any, split_evenly},
     {standard, "Sqrt", 1, any, same},
-    {standard, "Squeeze", 1, 12, axes_by_attribute},
-    {standard, "Squeeze", 13, any, same},
+    {standard, "Squeeze", 1, any, with_axes},
     {standard, "Sub", 1, 6, legacy_broadcast},
     {standard, "Sub", 7, any, same},
     {standard, "Sum", 1, any, same},
@@ -900,8 +892,7 @@ constexpr OnnxOperator operators[] = {
     {standard, "Transpose", 1, any, same},
     {standard, "Trilu", 14, any, same},
     {standard, "Unique", 11, any, same},
-    {standard, "Unsqueeze", 1, 12, axes_by_attribute},
-    {standard, "Unsqueeze", 13, any, same},
+    {standard, "Unsqueeze", 1, any, with_axes},
     {standard, "Upsample", 7, 8, upsample_by_attribute},
     {standard, "Upsample", 9, 9, resize_by_scales},
     {standard, "Where", 9, any, same},

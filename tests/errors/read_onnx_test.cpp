@@ -322,6 +322,16 @@ TEST(ReadOnnx, OldVersionsMeanTheSame)
     EXPECT_FLOAT_EQ(softmax.data<float>()[0], 0.25f) << "over all axes from 1 on";
 }
 
+TEST(ReadOnnx, AxesAsAnAttributeAlsoInNewVersions)
+{
+    const std::string data = y + floats("x", "dims: 2 dims: 2", "-1, 2, 3, 4");
+    const std::string axes = attribute("axes", "type: INTS ints: [0]");
+    EXPECT_EQ(folded_values(data + node("ReduceSum", {"x"}, "y", axes), 13), (Floats{2, 6}));
+    EXPECT_EQ(folded_values(data + node("ReduceMax", {"x"}, "y", axes), 18), (Floats{3, 4}));
+    EXPECT_EQ(folded(data + node("Unsqueeze", {"x"}, "y", axes), 13).shape(), (Shape{1, 2, 2}));
+    EXPECT_THROW(folded(data + node("ReduceSum", {"x", "x"}, "y", axes), 13), Error) << "given twice";
+}
+
 TEST(ReadOnnx, BoundsOfOldClipsBecomeConstants)
 {
     Graph graph = read_onnx_text(onnx_model(

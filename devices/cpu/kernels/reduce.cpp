@@ -147,7 +147,7 @@ class Reduce final : public Kernel {
 std::optional<std::vector<bool>> reduced_axes(const NodeFacts &facts)
 {
     const size_t rank = facts.dims(0).size();
-    std::vector<int64_t> axes = facts.attributes().integers("axes");
+    std::vector<int64_t> axes;
     if (facts.has(1)) {
         if (!facts.constant(1))
             return std::nullopt;
