@@ -17,10 +17,15 @@ def check(condition, text):
         sys.exit(text)
 
 
-def lines_of(script, *arguments):
-    run = subprocess.run([PIPELINES / script, *map(str, arguments)], capture_output=True, text=True, timeout=200)
+def output_of(script, *arguments, **variables):
+    run = subprocess.run([PIPELINES / script, *map(str, arguments)], capture_output=True, text=True, timeout=200,
+                         env=os.environ | variables)
     check(run.returncode == 0, f"{script}: {run.stderr[-2000:]}")
-    return [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+    return run.stdout
+
+
+def lines_of(script, *arguments):
+    return [json.loads(line) for line in output_of(script, *arguments).splitlines() if line.startswith("{")]
 
 
 def test_file():
@@ -106,9 +111,17 @@ def test_rtsp(server):
     check(any(line.get("objects") for line in inferred), "rtsp.sh: nothing was found")
 
 
+def test_benchmark():
+    text = output_of("benchmark.sh", STREAMS="1 3", SECONDS_EACH="0.2", ROUNDS="2")
+    rows = [[float(cell) for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ") and line[2].isdigit()]
+    check([row[0] for row in rows] == [1, 3], f"benchmark.sh: not a row for each number of streams: {text}")
+    check(all(len(row) == 6 and min(row) > 0 for row in rows), f"benchmark.sh: something did not run: {text}")
+
+
 def test_usage():
-    for script in ("file.sh", "rtsp.sh", "cameras.sh", "classify.sh", "track.sh", "record.sh"):
-        run = subprocess.run([PIPELINES / script], capture_output=True, text=True, timeout=20)
+    for script, *arguments in (["file.sh"], ["rtsp.sh"], ["cameras.sh"], ["classify.sh"], ["track.sh"], ["record.sh"],
+                               ["benchmark.sh", "--help"]):
+        run = subprocess.run([PIPELINES / script, *arguments], capture_output=True, text=True, timeout=20)
         check(run.returncode == 2 and f"Usage: pipelines/{script}" in run.stderr, f"{script} does not tell its usage: {run.stderr}")
 
 
@@ -118,6 +131,7 @@ def main():
     test_classify()
     test_track()
     test_record()
+    test_benchmark()
     if len(sys.argv) > 1:
         test_rtsp(sys.argv[1])
 
