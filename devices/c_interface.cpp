@@ -161,6 +161,8 @@ constexpr OptionRow compile_rows[] = {
          to.compile.model_priority = word<Priority>(
              name, value, {{"low", Priority::low}, {"medium", Priority::medium}, {"high", Priority::high}});
      }},
+    {"latency-bound",
+     [](Target &to, Text &name, Text &value) { to.compile.latency_bound_ms = whole_number(name, value); }},
     {"num-requests", [](Target &to, Text &name, Text &value) { to.compile.num_requests = whole_number(name, value); }},
     {"num-streams", [](Target &to, Text &name, Text &value) { to.compile.num_streams = whole_number(name, value); }},
     {"num-threads", [](Target &to, Text &name, Text &value) { to.compile.num_threads = whole_number(name, value); }},

@@ -1,6 +1,7 @@
 #include "core.h"
 #include "batch.h"
 #include "devices.h"
+#include "latency_bound.h"
 #include "model_cache.h"
 
 #include "inference/ports.h"
@@ -162,6 +163,8 @@ std::shared_ptr<CompiledModel> compile_shared(std::shared_ptr<const Graph> graph
         held->device = find_device(device);
         held->model = compile_on(*held->device, image ? with_image_input(*graph, image->name, image->spec) : *graph,
                                  options, path);
+        if (options.latency_bound_ms > 0)
+            held->model = with_latency_bound(std::move(held->model), options.latency_bound_ms);
         CompiledModel *model = held->model.get();
         return {std::move(held), model};
     });

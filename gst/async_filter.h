@@ -69,7 +69,7 @@ struct LeatAsyncFilterClass {
     gboolean (*open)(LeatAsyncFilter *);
     /// READY to NULL: lets go of what load() and open() got. Optional.
     void (*close)(LeatAsyncFilter *);
-    /// Buffers that may be inside at once, at least 1. Constant between open() and the next open().
+    /// Buffers that may be inside at once, at least 1; the most right after open(), and fewer when that changes.
     guint (*depth)(LeatAsyncFilter *);
     /// Called on the sink pad's thread, before the buffers with these caps. FALSE refuses the caps. Optional.
     gboolean (*set_caps)(LeatAsyncFilter *, GstCaps *);

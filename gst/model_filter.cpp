@@ -114,6 +114,7 @@ ImageModelOptions model_options(const ModelSettings &settings)
     options.device = settings.device;
     options.compile.performance_hint = settings.performance_hint;
     options.compile.model_priority = settings.model_priority;
+    options.compile.latency_bound_ms = settings.latency_bound;
     options.compile.num_requests = settings.nireq;
     options.compile.num_streams = settings.num_streams;
     options.compile.num_threads = settings.num_threads;
@@ -171,6 +172,7 @@ struct ModelFilterState {
     std::shared_ptr<const ImageModel> model;
     std::string model_name;
     guint depth = 1;
+    bool bounded = false; // latency-bound: the model's depth changes, up to that one
     uint64_t inferred = 0, skipped = 0, jobs = 0;
     int in_flight = 0, most_in_flight = 0;
     Durations queued, preprocess, inference, decode;
@@ -283,6 +285,7 @@ void take_model(ModelFilterState &state, const ModelSettings &settings, std::sha
     std::lock_guard lock(state.mutex);
     state.model_name = std::filesystem::path(settings.model).stem().string();
     state.depth = static_cast<guint>(settings.nireq ? settings.nireq : std::max(1, model->compiled->depth()));
+    state.bounded = settings.latency_bound > 0;
     state.inferred = state.skipped = state.jobs = 0;
     state.most_in_flight = 0;
     for (Durations *durations : {&state.queued, &state.preprocess, &state.inference, &state.decode})
@@ -321,8 +324,11 @@ void close(LeatAsyncFilter *filter)
 
 guint depth(LeatAsyncFilter *filter)
 {
-    std::lock_guard lock(state_of(filter).mutex);
-    return state_of(filter).depth;
+    ModelFilterState &state = state_of(filter);
+    std::lock_guard lock(state.mutex);
+    if (!state.bounded || !state.model)
+        return state.depth;
+    return std::min(state.depth, static_cast<guint>(std::max(1, state.model->compiled->depth())));
 }
 
 gboolean set_caps(LeatAsyncFilter *filter, GstCaps *caps)
@@ -666,6 +672,10 @@ std::vector<Property<M>> common_properties()
         choice(&M::model_priority, "model-priority", "Model priority",
                "Whose jobs the CPU starts first where models share it; of sixteen starts one is whoever waited longest",
                enumeration("LeatModelPriority", priority_values), M{}.model_priority, before_start),
+        integer(&M::latency_bound, "latency-bound", "Latency bound",
+                "Milliseconds under which the 99th percentile of the jobs' latencies shall stay: as many frames are "
+                "inside at once as that allows, no more than nireq; stats say how many, and why; 0: no bound",
+                0, 3600000, before_start),
         integer(&M::nireq, "nireq", "Number of inference requests",
                 "Frames that may be inside the element at once; upstream waits beyond that. 1 works on one frame at a "
                 "time; 0 takes as many as the device needs",

@@ -29,6 +29,7 @@ struct ModelSettings {
     InferenceRegion inference_region = InferenceRegion::full_frame;
     PerformanceHint performance_hint = PerformanceHint::throughput;
     ModelPriority model_priority = ModelPriority::medium;
+    int latency_bound = 0; ///< milliseconds; 0: none
     int nireq = 0, num_streams = 0, num_threads = 0;
     int batch_size = 0, batch_timeout = 0;
     CoreType core_type = CoreType::any;

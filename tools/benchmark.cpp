@@ -166,6 +166,7 @@ int run(BenchmarkOptions &options)
     if (options.synchronous && options.model.compile.num_requests > 1)
         throw CLI::ValidationError("--requests", "--api sync waits for each inference: it has one request");
     options.model.compile.profiling = options.layers;
+    options.limit.follow_depth = options.model.compile.latency_bound_ms > 0;
     const BenchmarkModel model = open_benchmark_model(options, options.model.compile, options.batch);
     BenchmarkReport report;
     report.model = options.model.path;

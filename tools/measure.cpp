@@ -99,7 +99,8 @@ class Decoding {
 /// The requests of a measurement, idle or running.
 class Requests {
   public:
-    Requests(CompiledModel &model, const Feed &feed, int count) : model_(model)
+    Requests(CompiledModel &model, const Feed &feed, int count, bool follow_depth)
+        : model_(model), follow_depth_(follow_depth)
     {
         for (int i = 0; i < count; i++) {
             auto &slot = *slots_.emplace_back(std::make_unique<Slot>());
@@ -147,6 +148,7 @@ class Requests {
     };
 
     CompiledModel &model_;
+    const bool follow_depth_;
     std::vector<std::unique_ptr<Slot>> slots_;
     std::mutex mutex_;
     std::condition_variable changed_;
@@ -161,10 +163,15 @@ class Requests {
             job.outputs.push_back(is_static(port.shape) ? model_.allocate(port) : Tensor());
     }
 
+    bool has_room() const
+    {
+        return !follow_depth_ || slots_.size() - idle_.size() < static_cast<size_t>(model_.depth());
+    }
+
     Slot &take()
     {
         std::unique_lock lock(mutex_);
-        changed_.wait(lock, [&] { return !idle_.empty(); });
+        changed_.wait(lock, [&] { return !idle_.empty() && has_room(); });
         Slot *slot = idle_.front();
         idle_.pop_front();
         return *slot;
@@ -228,7 +235,7 @@ double warm_up(Requests &requests, int count, const Image *image)
 Measurement measure(CompiledModel &model, const Feed &feed, int requests, const Limit &limit,
                     const std::function<void(double)> &progress)
 {
-    Requests running(model, feed, requests);
+    Requests running(model, feed, requests, limit.follow_depth);
     std::optional<Decoding> decoding;
     const Image *image = feed.images.empty() ? nullptr : &feed.images[0];
     const double first_ms = warm_up(running, requests, image);

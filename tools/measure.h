@@ -39,6 +39,7 @@ struct Limit {
     int64_t iterations = 0; ///< 0: time counts
     std::chrono::duration<double> time_s{10};
     double most_per_second = 0; ///< starts are spread so that there are no more; 0: as many as can be
+    bool follow_depth = false;  ///< never more in flight than CompiledModel::depth() says at the time
 };
 
 struct Measurement {

@@ -105,6 +105,10 @@ void add_compile_options(CLI::App &app, ModelOptions &options)
 {
     add_choice<PerformanceHint>(app, "--performance-hint,--hint", hints, "What to optimise for",
                                 [&options](PerformanceHint hint) { options.compile.performance_hint = hint; });
+    app.add_option("--latency-bound", options.compile.latency_bound_ms,
+                   "Milliseconds under which the 99th percentile stays: as many requests in flight as that allows; 0: "
+                   "no bound")
+        ->check(CLI::NonNegativeNumber);
     add_choice<ModelPriority>(app, "--model-priority", priorities, "Whose jobs go first where models share a device",
                               [&options](ModelPriority priority) { options.compile.model_priority = priority; });
     app.add_option("--num-streams,--streams", options.compile.num_streams,

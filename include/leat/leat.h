@@ -110,9 +110,9 @@ typedef struct leat_region {
 } leat_region;
 
 /// An option by name and value, as on the command line of `leat` without the dashes: `performance-hint` (latency,
-/// throughput), `model-priority` (low, medium, high), `num-requests`, `num-streams`, `num-threads`, `core-type` (any,
-/// performance, efficient), `hyper-threading`, `pinning`, `profiling` (on, off), `execution-mode` (performance,
-/// accuracy), `inference-precision` (auto, f32, bf16, f16).
+/// throughput), `model-priority` (low, medium, high), `latency-bound` (milliseconds), `num-requests`, `num-streams`,
+/// `num-threads`, `core-type` (any, performance, efficient), `hyper-threading`, `pinning`, `profiling` (on, off),
+/// `execution-mode` (performance, accuracy), `inference-precision` (auto, f32, bf16, f16).
 typedef struct leat_option {
     const char *name, *value;
 } leat_option;

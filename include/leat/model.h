@@ -101,7 +101,7 @@ class CompiledModel {
     virtual ~CompiledModel() = default;
     virtual std::span<const Port> inputs() const = 0;
     virtual std::span<const Port> outputs() const = 0;
-    /// Jobs worth keeping in flight.
+    /// Jobs worth keeping in flight. With Options::latency_bound_ms it changes while jobs run.
     virtual int depth() const = 0;
     /// Memory of that shape which the device reads or writes without a copy. The port's shape must be static.
     virtual Tensor allocate(const Port &) const = 0;

@@ -20,6 +20,9 @@ struct Options {
     PerformanceHint performance_hint = PerformanceHint::latency;
     /// On the CPU, jobs of a higher model start first; of sixteen that start one is whoever has waited longest.
     ModelPriority model_priority = ModelPriority::medium;
+    /// Milliseconds under which the 99th percentile of the latencies shall stay, while as many jobs are kept in flight
+    /// as CompiledModel::depth() says at the time: it becomes the most that the bound allows. 0: no bound.
+    int latency_bound_ms = 0;
     int num_requests = 0; ///< jobs that the application will keep in flight
     int num_streams = 0;  ///< lanes that run jobs side by side
     int num_threads = 0;  ///< cores that the lanes share

@@ -188,6 +188,20 @@ TEST(Benchmark, ReportsWhatWasMeasured)
     EXPECT_FALSE(report.contains("layers"));
 }
 
+TEST(Benchmark, ABoundThatCannotBeKeptLeavesOneRequestInFlight)
+{
+    TemporaryFolder folder;
+    const Json report = report_of({convolution_model(folder), "-d", "FAKE(latency_ms=5,depth=4)", "--latency-bound",
+                                   "2", "--iterations", "60"});
+    EXPECT_EQ(report.at("count"), 60);
+    EXPECT_EQ(report.at("requests"), 4);
+    Json in_flight;
+    for (const Json &setting : report.at("settings"))
+        if (setting.at("name") == "requests_in_flight")
+            in_flight = setting.at("value");
+    EXPECT_EQ(in_flight, "1");
+}
+
 TEST(Benchmark, SynchronouslyHasOneRequestAndTheHintLatency)
 {
     TemporaryFolder folder;

@@ -1,0 +1,68 @@
+#pragma once
+#include <leat/model.h>
+
+#include <cstdint>
+#include <string>
+
+namespace leat {
+
+/// How many jobs may be in flight at once so that the 99th percentile of their latencies stays under a bound: as many
+/// as the bound allows, for throughput grows with them.
+///
+/// Latencies are looked at in windows of a hundred jobs that were all submitted under the present limit. The second of
+/// a window that exceeds the bound proves its 99th percentile too high: the limit falls at once, to the
+/// highest that has kept the bound or else to three quarters. A window that keeps the bound, and in which the limit was
+/// reached, lets one more in. A limit that failed is not tried again for `first_patience` windows, then for twice as
+/// many each time it fails again: trying costs so little of the time that the bound holds over all. (Additive increase
+/// and multiplicative decrease, as in the congestion control of networks; Chiu and Jain 1989.)
+///
+/// Not for several threads at once.
+class InFlightLimit {
+  public:
+    /// What a job takes along from its submission to its end.
+    struct Ticket {
+        uint64_t era = 0;  ///< counts the changes of the limit
+        int in_flight = 0; ///< with this job
+    };
+
+    static constexpr int window = 100;
+    static constexpr int first_patience = 8, most_patience = 256;
+
+    /// Begins with `most`.
+    InFlightLimit(double bound_ms, int most);
+
+    int now() const { return limit_; }
+    /// The device takes no more than that at a time.
+    void allow(int most);
+    Ticket submitted();
+    void ended(const Ticket &, double latency_ms);
+    /// The job failed: its latency says nothing.
+    void failed() { in_flight_--; }
+
+    /// The limit, and why it is what it is.
+    Setting setting() const;
+
+  private:
+    const double bound_ms_;
+    int most_, limit_;
+    uint64_t era_ = 0;
+    int in_flight_ = 0;
+
+    int seen_ = 0, late_ = 0; // of the window
+    bool reached_ = false;    // the limit, in the window
+    double longest_ms_ = 0, second_longest_ms_ = 0;
+
+    double last_p99_ms_ = -1; // of the window before; -1: none under this limit
+    bool hopeless_ = false;   // one at a time is too slow
+    int kept_ = 0;            // the highest limit that has kept the bound; 0: none
+    int failed_ = 0;          // the limit that failed last; 0: none
+    int patience_ = first_patience, waited_ = 0;
+
+    void change(int limit);
+    void clear_window();
+    void end_window();
+    void retreat();
+    void advance();
+};
+
+} // namespace leat
