@@ -216,7 +216,7 @@ Shape broadcast(const Shape &a, const Shape &b)
 size_t normal_axis(int64_t axis, size_t rank)
 {
     const auto r = static_cast<int64_t>(rank);
-    if (axis < -r || axis >= std::max<int64_t>(r, 1))
+    if (axis < -r || axis >= r)
         throw Error("axis " + std::to_string(axis) + " is outside of a tensor of rank " + std::to_string(rank));
     return static_cast<size_t>(axis < 0 ? axis + r : axis);
 }
