@@ -17,7 +17,7 @@ export GST_REGISTRY_FORK=no GST_DEBUG_NO_COLOR=1
 build() {
   local name=$1 targets=$2; shift 2
   echo "== $name: build"
-  [ -f "$out/$name/build.ninja" ] || meson setup "$out/$name" "$@" >"$out/$name.setup.log" 2>&1 || { cat "$out/$name.setup.log"; exit 1; }
+  [ -f "$out/$name/build.ninja" ] || meson setup "$out/$name" -Dcompile_together=true "$@" >"$out/$name.setup.log" 2>&1 || { cat "$out/$name.setup.log"; exit 1; }
   # shellcheck disable=SC2086
   ninja -C "$out/$name" -j "$jobs" --quiet $targets >"$out/$name.build.log" 2>&1 || { grep -E 'error|FAILED' -A5 "$out/$name.build.log" | head -60; exit 1; }
 }

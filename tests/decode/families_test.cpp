@@ -11,7 +11,7 @@ namespace {
 
 // Families and corners that no stored model covers: numbers are put where the family's papers and exporters put them.
 
-const Shape picture{1, 3, 64, 64}; // grids of 8x8, 4x4 and 2x2 cells
+const Shape small_picture{1, 3, 64, 64}; // grids of 8x8, 4x4 and 2x2 cells
 constexpr float nan_value = std::numeric_limits<float>::quiet_NaN();
 
 Tensor zeros(Shape shape)
@@ -43,7 +43,7 @@ void expect_box(const Object &object, std::array<float, 4> box, float score, int
 /// [1, 84, 7]: two classes; the cell in column 1, row 2 of stride 16 says something.
 Case with_objectness(std::vector<std::string> head, std::array<float, 7> row)
 {
-    Case c{facts_from(picture, {output("o", {1, 84, 7})}, {std::move(head)}), {zeros({1, 84, 7})}};
+    Case c{facts_from(small_picture, {output("o", {1, 84, 7})}, {std::move(head)}), {zeros({1, 84, 7})}};
     std::copy(row.begin(), row.end(), c.outputs[0].data<float>() + 7 * (64 + 2 * 4 + 1));
     return c;
 }
@@ -81,7 +81,7 @@ TEST(YoloV5, ReadsCentresAndSizes)
 /// [1, rows, 84] with one prediction in column 10.
 Case yolov8_case(int64_t rows, std::vector<float> column)
 {
-    Case c{facts_from(picture, {output("output0", {1, rows, 84})}, {{"Concat", "Sigmoid", "Mul"}}),
+    Case c{facts_from(small_picture, {output("output0", {1, rows, 84})}, {{"Concat", "Sigmoid", "Mul"}}),
            {zeros({1, rows, 84})}};
     for (size_t i = 0; i < column.size(); i++)
         c.outputs[0].data<float>()[i * 84 + 10] = column[i];
@@ -130,7 +130,7 @@ TEST(YoloV8, TakesSizeAndResizeTypeFromTheFile)
 
 TEST(YoloEndToEnd, ReadsRowsAndSuppressesOnlyWhenAsked)
 {
-    Case c{facts_from(picture, {output("o", {1, 300, 6})}, {{"TopK"}}), {zeros({1, 300, 6})}};
+    Case c{facts_from(small_picture, {output("o", {1, 300, 6})}, {{"TopK"}}), {zeros({1, 300, 6})}};
     const float rows[] = {1, 2, 30, 40, 0.5f, 7, 1, 2, 30, 41, 0.9f, 7, 5, 5, 9, 9, 0.1f, 3};
     std::copy(std::begin(rows), std::end(rows), c.outputs[0].data<float>());
     const auto objects = decode(row("yolo-end-to-end"), c);
@@ -178,15 +178,15 @@ TEST(AnyRow, SurvivesEmptyOutputs)
     Case v8 = yolov8_case(7, {});
     v8.outputs[0] = zeros({1, 7, 0});
     EXPECT_TRUE(decode(row("yolov8"), v8).empty());
-    Case selected{facts_from(picture, {output("o", {1, -1, 6})}, {{"TopK"}}), {zeros({1, 0, 6})}};
+    Case selected{facts_from(small_picture, {output("o", {1, -1, 6})}, {{"TopK"}}), {zeros({1, 0, 6})}};
     EXPECT_TRUE(decode(row("yolo-end-to-end"), selected).empty());
-    Case ssd{facts_from(picture, {output("o", {1, 1, -1, 7})}), {zeros({1, 1, 0, 7})}};
+    Case ssd{facts_from(small_picture, {output("o", {1, 1, -1, 7})}), {zeros({1, 1, 0, 7})}};
     EXPECT_TRUE(decode(row("detection-output"), ssd).empty());
 }
 
 TEST(DetectionOutput, StopsAtTheEndMarkAndIgnoresWhatFollows)
 {
-    Case c{facts_from(picture, {output("o", {1, 1, 3, 7})}), {zeros({1, 1, 3, 7})}};
+    Case c{facts_from(small_picture, {output("o", {1, 1, 3, 7})}), {zeros({1, 1, 3, 7})}};
     const float rows[] = {0, 1, 0.9f, 0.25f, 0.5f, 0.75f, 1, -1, 0, 0, 0, 0, 0, 0, 0, 1, 0.9f, 0, 0, 1, 1};
     std::copy(std::begin(rows), std::end(rows), c.outputs[0].data<float>());
     const auto objects = decode(row("detection-output"), c);
@@ -215,25 +215,25 @@ TEST(Classifier, TakesASoftmaxOnlyWhereTheGraphHasNone)
     const std::vector<Tensor> logits = {Tensor::of<float>({1, 3}, {1, 2, 3})};
     const std::vector<Port> port = {output("o", {1, 3})};
     const float expected = std::exp(3.f) / (std::exp(1.f) + std::exp(2.f) + std::exp(3.f));
-    const auto raw = classify(facts_from(picture, port, {{"Add"}}), logits);
+    const auto raw = classify(facts_from(small_picture, port, {{"Add"}}), logits);
     ASSERT_EQ(raw.size(), 3u);
     EXPECT_EQ(raw[0].label_id, 2);
     EXPECT_EQ(raw[0].output, "o");
     EXPECT_NEAR(raw[0].score, expected, 1e-5);
     const std::vector<Tensor> chances = {Tensor::of<float>({1, 3}, {0.1f, 0.2f, 0.7f})};
-    EXPECT_FLOAT_EQ(classify(facts_from(picture, port, {{"Softmax"}}), chances)[0].score, 0.7f);
-    EXPECT_FLOAT_EQ(classify(facts_from(picture, port, {{"Reshape", "Sigmoid"}}), chances)[0].score, 0.7f);
-    EXPECT_FLOAT_EQ(classify(facts_from(picture, port, {{"Div", "ReduceSum", "Exp"}}), chances)[0].score, 0.7f);
-    EXPECT_FLOAT_EQ(classify(facts_from(picture, port), chances)[0].score, 0.7f) << "only the values tell";
-    EXPECT_NEAR(classify(facts_from(picture, port), logits)[0].score, expected, 1e-5) << "only the values tell";
+    EXPECT_FLOAT_EQ(classify(facts_from(small_picture, port, {{"Softmax"}}), chances)[0].score, 0.7f);
+    EXPECT_FLOAT_EQ(classify(facts_from(small_picture, port, {{"Reshape", "Sigmoid"}}), chances)[0].score, 0.7f);
+    EXPECT_FLOAT_EQ(classify(facts_from(small_picture, port, {{"Div", "ReduceSum", "Exp"}}), chances)[0].score, 0.7f);
+    EXPECT_FLOAT_EQ(classify(facts_from(small_picture, port), chances)[0].score, 0.7f) << "only the values tell";
+    EXPECT_NEAR(classify(facts_from(small_picture, port), logits)[0].score, expected, 1e-5) << "only the values tell";
     const std::vector<Tensor> logs = {Tensor::of<float>({1, 3}, {-3, -1, -0.1f})};
-    EXPECT_FLOAT_EQ(classify(facts_from(picture, port, {{"LogSoftmax"}}), logs)[0].score, std::exp(-0.1f));
+    EXPECT_FLOAT_EQ(classify(facts_from(small_picture, port, {{"LogSoftmax"}}), logs)[0].score, std::exp(-0.1f));
 }
 
 TEST(Classifier, ReportsTheBestOfEachOutput)
 {
     const ModelFacts facts =
-        facts_from(picture, {output("age", {1, 1, 1, 1}), output("colour", {1, 3, 1, 1}), output("kind", {1, 2})},
+        facts_from(small_picture, {output("age", {1, 1, 1, 1}), output("colour", {1, 3, 1, 1}), output("kind", {1, 2})},
                    {{"Sigmoid"}, {"Softmax"}, {"Softmax"}});
     EXPECT_EQ(chosen(facts, Task::classify), "classifier");
     const std::vector<Tensor> outputs = {zeros({1, 1, 1, 1}), Tensor::of<float>({1, 3, 1, 1}, {0.2f, 0.7f, 0.1f}),

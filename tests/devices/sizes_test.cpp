@@ -1,5 +1,6 @@
 #include "devices/core.h"
 #include "inference/graph.h"
+#include "support/sanitized.h"
 #include "support/shared_data.h"
 
 #include <leat/core.h>
@@ -37,14 +38,6 @@ double resident_mib()
     return resident * static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 20);
 }
 
-/// Sanitizers keep freed memory for a while.
-constexpr bool memory_is_measurable =
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    false;
-#else
-    true;
-#endif
-
 /// Three convolutions, pooling and a softmax over any size of picture.
 std::shared_ptr<const Graph> small_net_graph()
 {
@@ -78,7 +71,7 @@ output %9
 /// does not grow once it has settled.
 void expect_flat_memory(const std::shared_ptr<CompiledModel> &model, int count, int64_t largest, int64_t step)
 {
-    if (!memory_is_measurable)
+    if (sanitized)
         GTEST_SKIP() << "a sanitizer keeps freed memory";
     std::mt19937 random(1);
     std::uniform_int_distribution<int64_t> side(64 / step, largest / step);

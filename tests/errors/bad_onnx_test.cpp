@@ -1,7 +1,6 @@
+#include "message_of.h"
 #include "onnx_text.h"
 #include "support/temporary_folder.h"
-
-#include <leat/error.h>
 
 #include <gtest/gtest.h>
 
@@ -9,16 +8,6 @@ namespace leat {
 namespace {
 
 using namespace std::string_literals;
-
-template <class Body> std::string message_of(Body &&body)
-{
-    try {
-        body();
-        return "no error";
-    } catch (const Error &error) {
-        return error.what();
-    }
-}
 
 std::string message_of_text(const std::string &text)
 {

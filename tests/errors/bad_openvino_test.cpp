@@ -1,8 +1,7 @@
 #include "inference/ops.h"
 #include "inference/read.h"
+#include "message_of.h"
 #include "support/temporary_folder.h"
-
-#include <leat/error.h>
 
 #include <gtest/gtest.h>
 
@@ -14,16 +13,6 @@ namespace leat {
 namespace {
 
 using namespace std::string_literals;
-
-template <class Body> std::string message_of(Body &&body)
-{
-    try {
-        body();
-        return "no error";
-    } catch (const Error &error) {
-        return error.what();
-    }
-}
 
 Graph read_ir(const std::string &xml, const Tensor &weights)
 {

@@ -1,4 +1,5 @@
 #include "frames.h"
+#include "support/sanitized.h"
 
 #include <leat/error.h>
 
@@ -270,12 +271,8 @@ struct Sizes {
 constexpr Sizes sizes[] = {{37, 23, 64, 24}, {64, 48, 19, 33},  {1, 1, 5, 3},
                            {3, 7, 40, 70},   {301, 11, 130, 5}, {613, 9, 17, 4}};
 
-/// Sanitizers look at memory, not at numbers: every seventh case will do, which leaves out no value of any parameter.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int cases_apart = 7;
-#else
-constexpr int cases_apart = 1;
-#endif
+/// Every seventh case leaves out no value of any parameter.
+constexpr int cases_apart = sanitized ? 7 : 1;
 
 TEST(Twins, EveryFormatModeOrderTypeAndLayout)
 {
