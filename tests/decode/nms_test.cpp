@@ -1,4 +1,5 @@
 #include "inference/decode/decoder.h"
+#include "support/sanitized.h"
 
 #include <gtest/gtest.h>
 
@@ -8,6 +9,8 @@
 using namespace leat;
 
 namespace {
+
+constexpr unsigned seeds = sanitized ? 10 : 50;
 
 /// Boxes in clusters, so that many overlap; scores from few values, so that some are equal.
 std::vector<Object> random_objects(unsigned seed, int count)
@@ -35,7 +38,7 @@ constexpr float thresholds[] = {0, 0.3f, 0.5f, 0.9f};
 
 TEST(Suppression, IsIdempotent)
 {
-    for (unsigned seed = 0; seed < 50; seed++)
+    for (unsigned seed = 0; seed < seeds; seed++)
         for (float threshold : thresholds) {
             auto once = random_objects(seed, 120);
             suppress(once, threshold);
@@ -47,7 +50,7 @@ TEST(Suppression, IsIdempotent)
 
 TEST(Suppression, DoesNotDependOnTheOrder)
 {
-    for (unsigned seed = 0; seed < 50; seed++) {
+    for (unsigned seed = 0; seed < seeds; seed++) {
         auto objects = random_objects(seed, 120), shuffled = objects;
         std::shuffle(shuffled.begin(), shuffled.end(), std::mt19937(seed + 1));
         suppress(objects, 0.5f);
@@ -58,7 +61,7 @@ TEST(Suppression, DoesNotDependOnTheOrder)
 
 TEST(Suppression, KeepsNoTwoOfOneClassOverTheThresholdAndDropsNoOtherOnes)
 {
-    for (unsigned seed = 0; seed < 50; seed++)
+    for (unsigned seed = 0; seed < seeds; seed++)
         for (float threshold : thresholds) {
             const auto all = random_objects(seed, 120);
             auto kept = all;
