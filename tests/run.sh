@@ -43,9 +43,9 @@ if [ "${1:-}" != --quick ]; then
   ASAN_OPTIONS=fast_unwind_on_malloc=0:detect_stack_use_after_return=1:handle_sigill=1 \
   LSAN_OPTIONS=suppressions=$root/tests/support/lsan.supp:print_suppressions=0 \
     check asan --timeout-multiplier 8 --no-suite pipelines
-  build tsan "tests/devices/devices_tests tests/graphs/graphs_tests tests/preprocess/preprocess_test" --buildtype=debugoptimized -Doptimization=1 -Db_sanitize=thread -Db_lundef=false -Db_pch=true \
+  build tsan "tests/devices/devices_tests tests/graphs/graphs_tests" --buildtype=debugoptimized -Doptimization=1 -Db_sanitize=thread -Db_lundef=false -Db_pch=true \
     -Dcpp_args=-g1
   TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=0:exitcode=66:suppressions=$root/tests/support/tsan.supp \
-    check tsan --timeout-multiplier 8 --suite devices --suite graphs --suite preprocess
+    check tsan --timeout-multiplier 8 --suite devices --suite graphs
 fi
 python3 tests/summary.py "$out/results"
