@@ -81,7 +81,7 @@ struct LeatAsyncFilterClass {
     /// Called on any thread, at most once for each prepared buffer: starts its work, with hold() for each piece and
     /// release() when it ends, on any thread. `item.work` must outlive the pieces, not the entry.
     void (*submit)(LeatAsyncFilter *, const leat::AsyncQueue::Handle &);
-    /// Called on the sink pad's thread at the end of the stream: no more buffers come for now. Optional.
+    /// Called on the sink pad's thread at the end of the stream: none comes after the last buffer until the next flush or stream. Optional.
     void (*drain)(LeatAsyncFilter *);
     /// Called on the source pad's thread, in stream order, once all work on the buffer has ended: takes the buffer
     /// out of the item, attaches results and returns it in *buffer. Work on a buffer that was not inferred may not have

@@ -1,5 +1,6 @@
 #include "gst/durations.h"
 #include "gst/errors.h"
+#include "gst/pads.h"
 #include "gst/properties.h"
 
 #include <gst/base/gstbasetransform.h>
@@ -218,11 +219,7 @@ static void leat_fps_class_init(LeatFpsClass *klass)
     transform_class->start = leat::start;
     transform_class->transform_ip = leat::transform_ip;
     transform_class->transform_ip_on_passthrough = TRUE;
-    static GstStaticPadTemplate sink =
-        GST_STATIC_PAD_TEMPLATE("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS_ANY);
-    static GstStaticPadTemplate src = GST_STATIC_PAD_TEMPLATE("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS_ANY);
-    gst_element_class_add_static_pad_template(GST_ELEMENT_CLASS(klass), &sink);
-    gst_element_class_add_static_pad_template(GST_ELEMENT_CLASS(klass), &src);
+    leat::add_pads(GST_ELEMENT_CLASS(klass), "ANY");
     gst_element_class_set_static_metadata(GST_ELEMENT_CLASS(klass), "Leat frame counter", "Filter/Debug/Video",
                                           "Tells how many frames pass in a second and how old they are",
                                           "The Leat developers");

@@ -1,6 +1,7 @@
 #include "gst/errors.h"
 #include "gst/json.h"
 #include "gst/meta.h"
+#include "gst/pads.h"
 #include "gst/properties.h"
 
 #include <gst/base/gstbasetransform.h>
@@ -201,12 +202,7 @@ static void leat_meta_convert_class_init(LeatMetaConvertClass *klass)
     transform_class->set_caps = leat::set_caps;
     transform_class->start = leat::start;
     transform_class->transform_ip = leat::transform_ip;
-    static GstStaticPadTemplate sink =
-        GST_STATIC_PAD_TEMPLATE("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS("video/x-raw(ANY)"));
-    static GstStaticPadTemplate src =
-        GST_STATIC_PAD_TEMPLATE("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS("video/x-raw(ANY)"));
-    gst_element_class_add_static_pad_template(GST_ELEMENT_CLASS(klass), &sink);
-    gst_element_class_add_static_pad_template(GST_ELEMENT_CLASS(klass), &src);
+    leat::add_pads(GST_ELEMENT_CLASS(klass), "video/x-raw(ANY)");
     gst_element_class_set_static_metadata(
         GST_ELEMENT_CLASS(klass), "Leat metadata to JSON", "Filter/Metadata",
         "Writes what was found in each frame as JSON text on the buffer (LeatJsonMeta), in the field names of DL "

@@ -2,6 +2,7 @@
 
 #include "gst/durations.h"
 #include "gst/errors.h"
+#include "gst/pads.h"
 #include "gst/tracer.h"
 
 #include <leat/error.h>
@@ -860,12 +861,7 @@ static void leat_model_filter_class_init(LeatModelFilterClass *klass)
     filter_class->submit = leat::submit;
     filter_class->finish = leat::finish;
     filter_class->drain = leat::drain;
-    static GstStaticPadTemplate sink =
-        GST_STATIC_PAD_TEMPLATE("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS(LEAT_FRAME_CAPS));
-    static GstStaticPadTemplate src =
-        GST_STATIC_PAD_TEMPLATE("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS(LEAT_FRAME_CAPS));
-    gst_element_class_add_static_pad_template(GST_ELEMENT_CLASS(klass), &sink);
-    gst_element_class_add_static_pad_template(GST_ELEMENT_CLASS(klass), &src);
+    leat::add_pads(GST_ELEMENT_CLASS(klass), LEAT_FRAME_CAPS);
     gst_type_mark_as_plugin_api(LEAT_TYPE_ASYNC_FILTER, GstPluginAPIFlags(0));
     gst_type_mark_as_plugin_api(LEAT_TYPE_MODEL_FILTER, GstPluginAPIFlags(0));
 }

@@ -2,6 +2,7 @@
 #include "gst/errors.h"
 #include "gst/frame.h"
 #include "gst/meta.h"
+#include "gst/pads.h"
 #include "gst/properties.h"
 
 #include <gst/video/gstvideofilter.h>
@@ -187,12 +188,7 @@ static void leat_overlay_class_init(LeatOverlayClass *klass)
     leat::install_properties(object_class, leat::properties());
     GST_BASE_TRANSFORM_CLASS(klass)->start = leat::start;
     GST_VIDEO_FILTER_CLASS(klass)->transform_frame_ip = leat::transform_frame_ip;
-    static GstStaticPadTemplate sink =
-        GST_STATIC_PAD_TEMPLATE("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS(LEAT_FRAME_CAPS));
-    static GstStaticPadTemplate src =
-        GST_STATIC_PAD_TEMPLATE("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS(LEAT_FRAME_CAPS));
-    gst_element_class_add_static_pad_template(GST_ELEMENT_CLASS(klass), &sink);
-    gst_element_class_add_static_pad_template(GST_ELEMENT_CLASS(klass), &src);
+    leat::add_pads(GST_ELEMENT_CLASS(klass), LEAT_FRAME_CAPS);
     gst_element_class_set_static_metadata(GST_ELEMENT_CLASS(klass), "Leat overlay", "Filter/Effect/Video",
                                           "Draws what was found into the frame: boxes, labels, scores and keypoints of "
                                           "every region of interest, whichever "

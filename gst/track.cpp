@@ -1,5 +1,6 @@
 #include "gst/errors.h"
 #include "gst/meta.h"
+#include "gst/pads.h"
 #include "gst/properties.h"
 #include "gst/tracker.h"
 
@@ -240,12 +241,7 @@ static void leat_track_class_init(LeatTrackClass *klass)
     transform_class->start = leat::start;
     transform_class->sink_event = leat::sink_event;
     transform_class->transform_ip = leat::transform_ip;
-    static GstStaticPadTemplate sink =
-        GST_STATIC_PAD_TEMPLATE("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS("video/x-raw(ANY)"));
-    static GstStaticPadTemplate src =
-        GST_STATIC_PAD_TEMPLATE("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS("video/x-raw(ANY)"));
-    gst_element_class_add_static_pad_template(GST_ELEMENT_CLASS(klass), &sink);
-    gst_element_class_add_static_pad_template(GST_ELEMENT_CLASS(klass), &src);
+    leat::add_pads(GST_ELEMENT_CLASS(klass), "video/x-raw(ANY)");
     gst_element_class_set_static_metadata(GST_ELEMENT_CLASS(klass), "Leat object tracker", "Filter/Analyzer/Video",
                                           "Gives the objects of a stream ids that last from frame to frame (ByteTrack: "
                                           "from their boxes alone), and fills "

@@ -109,7 +109,7 @@ class CompiledModel {
     virtual bool owns(const Job &) const { return false; }
     /// Never blocks. Errors arrive in Job::error.
     virtual void submit(Job &) = 0;
-    /// No more jobs come for now: those that wait for others to be joined with start. Never blocks.
+    /// Jobs that wait for others to be joined with start: none may come soon. Never blocks.
     virtual void flush() {}
     virtual std::vector<Setting> settings() const = 0;
     virtual std::vector<NodeReport> nodes() const = 0;

@@ -241,16 +241,6 @@ TEST(BatchSizeChoice, IsAutomaticOnlyForThroughputOnDevicesThatGain)
     EXPECT_EQ(model->depth(), 8);
 }
 
-std::string error_of(const std::string &device)
-{
-    try {
-        Core::compile_model(Model(std::make_shared<const Graph>(doubling_graph())), device);
-    } catch (const Error &error) {
-        return error.what();
-    }
-    return "none";
-}
-
 TEST(Batch, BadDeviceStringsAreSentences)
 {
     const std::string cure = "want the device whose jobs are joined and how many, such as BATCH:CPU(4)";

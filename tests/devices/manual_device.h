@@ -3,6 +3,7 @@
 #include "inference/device.h"
 #include "inference/ports.h"
 
+#include <leat/core.h>
 #include <leat/error.h>
 
 #include <condition_variable>
@@ -146,6 +147,17 @@ input %0:f32[1x2] "x"
 %1:f32[1x2] "y" = Add(%0, %0) "add"
 output %1
 )");
+}
+
+/// What is wrong with that device string; "none" when a model compiles on it.
+inline std::string error_of(const std::string &device)
+{
+    try {
+        Core::compile_model(Model(std::make_shared<const Graph>(doubling_graph())), device);
+    } catch (const Error &error) {
+        return error.what();
+    }
+    return "none";
 }
 
 /// Jobs that stay where they are, and how often each has ended.

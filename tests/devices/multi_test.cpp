@@ -285,16 +285,6 @@ TEST(Auto, DestructorWaitsForWhatIsBeingCompiled)
     helper.join();
 }
 
-std::string error_of(const std::string &device)
-{
-    try {
-        Core::compile_model(Model(std::make_shared<const Graph>(doubling_graph())), device);
-    } catch (const Error &error) {
-        return error.what();
-    }
-    return "none";
-}
-
 TEST(Multi, BadDeviceStringsAreSentences)
 {
     const std::string cure = "want devices by priority, such as MULTI:CPU,REF";

@@ -125,8 +125,6 @@ Choice convolve(const NodeFacts &facts, const Slice &slice)
     const Desc source = desc(Layout::dense(Type::f32, {winograd_points, t.block(), t.ins}));
     const Desc result = desc(Layout::dense(Type::f32, {winograd_points, t.block(), t.outs}));
     const Made made = matmul(source, any(Type::f32, weights.dims), Desc(), result, attributes());
-    if (is_slow(made.implementation))
-        throw dnnl::error(dnnl_unimplemented, "it has no fast product of matrices here");
     const Tensor constant = facts.weights.get(*facts.constant(1), "winograd " + form_of(made.weights), [&] {
         return reordered(transformed(*facts.constant(1)), desc(weights), made.weights);
     });
@@ -141,7 +139,7 @@ Choice convolve(const NodeFacts &facts, const Slice &slice)
     choice.out = {slice.out};
     choice.post_ops = stages.size();
     choice.scratch = Winograd::source_bytes(t) + Winograd::result_bytes(t) + made.scratchpad.get_size();
-    choice.detail = "F(4x4, 3x3) on " + made.implementation;
+    choice.detail = made.implementation + " on tiles of F(4x4, 3x3)";
     choice.kernel =
         std::make_unique<Winograd>(t, std::make_unique<PrimitiveKernel>(made.primitive, std::move(arguments)),
                                    facts.has(2) ? *facts.constant(2) : Tensor(), std::move(stages));
@@ -182,9 +180,12 @@ Attempt attempt_winograd(const NodeFacts &facts)
         return "its channels are no multiples of " + std::to_string(winograd_channels);
     if (!pays(tiling))
         return "the transforms would take longer than they save";
-    return or_refusal([&] {
-        return solve_slices(facts, whole, cut_pictures(whole, facts.threads),
-                            [&](const Slice &slice) { return convolve(facts, slice); });
+    return or_refusal([&]() -> Attempt {
+        Choice choice = solve_slices(facts, whole, cut_pictures(whole, facts.threads),
+                                     [&](const Slice &slice) { return convolve(facts, slice); });
+        if (is_slow(choice.detail))
+            return "oneDNN has no optimised product of matrices here";
+        return choice;
     });
 }
 
