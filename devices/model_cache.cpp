@@ -135,7 +135,7 @@ Made make(const StagedCompiler &compiler, const Graph &graph, const Options &opt
     Made made;
     made.compilation = compiler.prepare(graph, options);
     made.model = compiler.build(made.compilation, options);
-    made.compilation.packed = compiler.packed(*made.model);
+    compiler.complete(made.compilation, *made.model);
     return made;
 }
 

@@ -20,8 +20,8 @@ class StagedCompiler {
     virtual Compilation prepare(Graph, const Options &) const = 0;
     /// The second step. Packed constants that are there are used in place. Throws Error as Device::compile().
     virtual std::unique_ptr<CompiledModel> build(Compilation, const Options &) const = 0;
-    /// The packed constants that a model of build() uses.
-    virtual std::vector<PackedConstant> packed(const CompiledModel &) const = 0;
+    /// Adds what a model of build() found out besides, so that the next need not: packed constants, types of nodes.
+    virtual void complete(Compilation &, const CompiledModel &) const = 0;
 };
 
 /// Something that runs graphs. Lives as long as the process; every function may be called from any thread.

@@ -35,7 +35,7 @@ template <class T> using List = flatbuffers::Vector<T>;
 static_assert(std::endian::native == std::endian::little, "the constants in the file are little-endian");
 
 constexpr char magic[8] = {'L', 'e', 'a', 't', 'M', 'o', 'd', '\n'};
-constexpr uint32_t format_number = 1;
+constexpr uint32_t format_number = 2;
 constexpr uint32_t no_constant = ~uint32_t(0);
 constexpr size_t page = 4096, alignment = 64;
 
@@ -212,17 +212,21 @@ class Writer {
         Offsets<format::Node> nodes;
         for (const Node &node : graph.nodes)
             nodes.push_back(write(node));
-        Offsets<format::Entry> metadata;
-        for (const auto &[key, value] : graph.metadata) {
-            const auto name = text(key);
-            metadata.push_back(format::CreateEntry(builder_, name, text(value)));
-        }
         const auto name = text(graph.name);
         const auto all_values = builder_.CreateVector(values);
         const auto all_nodes = builder_.CreateVector(nodes);
         const auto inputs = builder_.CreateVector(graph.inputs), outputs = builder_.CreateVector(graph.outputs);
-        return format::CreateGraph(builder_, name, all_values, all_nodes, inputs, outputs,
-                                   builder_.CreateVector(metadata));
+        return format::CreateGraph(builder_, name, all_values, all_nodes, inputs, outputs, write(graph.metadata));
+    }
+
+    Offset<flatbuffers::Vector<Offset<format::Entry>>> write(const std::map<std::string, std::string> &entries)
+    {
+        Offsets<format::Entry> rows;
+        for (const auto &[key, value] : entries) {
+            const auto name = text(key);
+            rows.push_back(format::CreateEntry(builder_, name, text(value)));
+        }
+        return builder_.CreateVector(rows);
     }
 
     Offset<format::Compilation> write(const Compilation &compilation)
@@ -239,7 +243,9 @@ class Writer {
             packed.push_back(format::CreatePacked(builder_, source, form, made));
         }
         const auto all_notes = builder_.CreateVector(notes);
-        return format::CreateCompilation(builder_, graph, all_notes, builder_.CreateVector(packed));
+        const auto all_packed = builder_.CreateVector(packed);
+        const auto types = write(compilation.types.value_or(std::map<std::string, std::string>()));
+        return format::CreateCompilation(builder_, graph, all_notes, all_packed, compilation.types.has_value(), types);
     }
 };
 
@@ -385,6 +391,13 @@ class Reader {
         return value;
     }
 
+    static std::map<std::string, std::string> read(const List<Offset<format::Entry>> *rows)
+    {
+        std::map<std::string, std::string> entries;
+        each(rows, [&](const format::Entry &row) { entries[row.key()->str()] = string_of(row.value()); });
+        return entries;
+    }
+
     Graph read(const format::Graph &row) const
     {
         Graph graph;
@@ -393,15 +406,16 @@ class Reader {
         each(row.nodes(), [&](const format::Node &node) { graph.nodes.push_back(read(node)); });
         graph.inputs = vector_of(row.inputs());
         graph.outputs = vector_of(row.outputs());
-        each(row.metadata(),
-             [&](const format::Entry &entry) { graph.metadata[entry.key()->str()] = string_of(entry.value()); });
+        graph.metadata = read(row.metadata());
         graph.verify();
         return graph;
     }
 
     Compilation read(const format::Compilation &stored) const
     {
-        Compilation result{read(*stored.graph()), {}, {}, {}};
+        Compilation result{read(*stored.graph()), {}};
+        if (stored.typed())
+            result.types = read(stored.types());
         if (stored.notes())
             for (const flatbuffers::String *note : *stored.notes())
                 result.notes.push_back(note->str());

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,8 +23,10 @@ struct PackedConstant {
 struct Compilation {
     Graph graph; ///< after the passes
     std::vector<std::string> notes;
-    std::vector<PackedConstant> packed;
-    std::string origin; ///< the file or folder where it was stored, for people; empty for one just made
+    std::vector<PackedConstant> packed{};
+    /// When the graph has the types in which its nodes compute: by name of node why.
+    std::optional<std::map<std::string, std::string>> types{};
+    std::string origin{}; ///< the file or folder where it was stored, for people; empty for one just made
 };
 
 /// What a file of a stored model holds.

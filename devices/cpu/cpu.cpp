@@ -26,11 +26,24 @@ namespace {
 class Plans {
   public:
     /// `inputs`: those that bring tensors.
-    Plans(std::shared_ptr<const Graph> graph, std::vector<PackedConstant> packed, std::vector<ValueId> inputs,
-          int threads, int lanes, bool in_bf16, Options options)
-        : graph_(std::move(graph)), inputs_(std::move(inputs)), threads_(threads), lanes_(lanes), in_bf16_(in_bf16),
-          options_(std::move(options)), weights_(std::move(packed))
+    Plans(Compilation compilation, std::vector<ValueId> inputs, int threads, int lanes, bool in_bf16, Options options)
+        : inputs_(std::move(inputs)), threads_(threads), lanes_(lanes), in_bf16_(in_bf16),
+          options_(std::move(options)), weights_(std::move(compilation.packed)),
+          graph_(std::make_shared<const Graph>(std::move(compilation.graph))), types_(std::move(compilation.types))
     {
+    }
+
+    /// Makes the one plan of a graph whose sizes are all known, which is from then on the graph with the types in which
+    /// its nodes compute. To be called before all others, if at all.
+    void make_only(const std::vector<Shape> &shapes)
+    {
+        Typed typed;
+        if (!types_) {
+            typed = with_types(*graph_);
+            graph_ = typed.graph;
+            types_ = typed.reasons;
+        }
+        get(shapes);
     }
 
     /// The plan for tensors of these shapes; made when it is asked for first. Who asks for one that is being made waits
@@ -56,6 +69,10 @@ class Plans {
         latest_ = plan;
         return plan;
     }
+
+    const std::shared_ptr<const Graph> &graph() const { return graph_; }
+    /// By name of node why its type is what it is; nothing when that depends on sizes.
+    const std::optional<std::map<std::string, std::string>> &types() const { return types_; }
 
     /// Of what is packed at present that which is made of the graph's constants, step by step.
     std::vector<PackedConstant> packed()
@@ -91,13 +108,21 @@ class Plans {
         std::shared_future<std::shared_ptr<const Plan>> plan; ///< ready, or being made
     };
 
+    /// A graph with the types in which its nodes compute.
+    struct Typed {
+        std::shared_ptr<const Graph> graph;
+        std::map<std::string, std::string> reasons;
+        std::vector<Choice> tried; ///< keep packed weights until the plan uses them
+    };
+
     static constexpr size_t kept = 8;
-    const std::shared_ptr<const Graph> graph_;
     const std::vector<ValueId> inputs_;
     const int threads_, lanes_;
     const bool in_bf16_;
     const Options options_;
     Weights weights_;
+    std::shared_ptr<const Graph> graph_;
+    std::optional<std::map<std::string, std::string>> types_;
     std::mutex mutex_;         // guards what follows; not held while a plan is made
     std::list<Entry> entries_; ///< the one asked for last in front
     std::weak_ptr<const Plan> latest_;
@@ -122,6 +147,8 @@ class Plans {
 
     std::shared_ptr<const Plan> make(const std::vector<Shape> &shapes)
     {
+        if (types_)
+            return Plan::make(graph_, weights_, threads_, lanes_, options_.profiling, *types_);
         Graph sized = *graph_;
         if (!as_they_are(shapes)) {
             for (size_t i = 0; i < shapes.size(); i++)
@@ -129,20 +156,26 @@ class Plans {
             infer_shapes(sized);
             optimise(sized, options_); // known sizes let more passes apply
         }
+        const Typed typed = with_types(std::move(sized));
+        return Plan::make(typed.graph, weights_, threads_, lanes_, options_.profiling, typed.reasons);
+    }
+
+    Typed with_types(Graph graph)
+    {
         IntegerReport integers;
         BFloat16Report bf16;
         with_one_thread([&] {
-            integers = compute_in_integers(sized, weights_, options_);
+            integers = compute_in_integers(graph, weights_, options_);
             if (in_bf16_)
-                bf16 = compute_in_bf16(sized, weights_);
+                bf16 = compute_in_bf16(graph, weights_);
         });
-        std::map<std::string, std::string> notes;
+        Typed typed{std::make_shared<const Graph>(std::move(graph)), {}, std::move(integers.tried)};
+        std::move(bf16.tried.begin(), bf16.tried.end(), std::back_inserter(typed.tried));
         for (const auto &[node, reason] : bf16.refusals)
-            notes[node] = "not in bf16: " + reason;
+            typed.reasons[node] = "not in bf16: " + reason;
         for (const auto &[node, reason] : integers.refusals)
-            notes[node] = "not on integers: " + reason;
-        return Plan::make(std::make_shared<const Graph>(std::move(sized)), weights_, threads_, lanes_,
-                          options_.profiling, notes);
+            typed.reasons[node] = "not on integers: " + reason;
+        return typed;
     }
 
     bool as_they_are(const std::vector<Shape> &shapes) const
@@ -174,10 +207,9 @@ Setting priority_of(ModelPriority priority)
 class CpuModel final : public CompiledModel {
   public:
     CpuModel(std::shared_ptr<Lanes> lanes, const Topology &topology, Compilation compilation, const Options &options)
-        : graph_(std::make_shared<const Graph>(std::move(compilation.graph))), inputs_(input_ports(*graph_)),
-          outputs_(output_ports(*graph_)), resources_(resolve(options, topology)),
-          precision_(choose_precision(options, onednn::has_bf16())),
-          plans_(graph_, std::move(compilation.packed), tensor_inputs(*graph_, inputs_), resources_.threads,
+        : inputs_(input_ports(compilation.graph)), outputs_(output_ports(compilation.graph)),
+          resources_(resolve(options, topology)), precision_(choose_precision(options, onednn::has_bf16())),
+          plans_(compilation, tensor_inputs(compilation.graph, inputs_), resources_.threads,
                  static_cast<int>(resources_.lanes.size()), precision_.value == "bf16", options),
           client_(
               std::move(lanes), resources_.streams, resources_.lanes, resources_.pinned,
@@ -199,7 +231,7 @@ class CpuModel final : public CompiledModel {
             if (!port.image)
                 shapes.push_back(port.shape);
         if (std::all_of(shapes.begin(), shapes.end(), is_static))
-            plans_.get(shapes);
+            plans_.make_only(shapes);
     }
 
     std::span<const Port> inputs() const override { return inputs_; }
@@ -208,20 +240,24 @@ class CpuModel final : public CompiledModel {
     Tensor allocate(const Port &port) const override { return Tensor(port.type, port.shape); }
     void submit(Job &job) override { client_.submit(job); }
     std::vector<Setting> settings() const override { return settings_; }
-    std::vector<PackedConstant> packed() const { return plans_.packed(); }
+    void complete(Compilation &compilation) const
+    {
+        compilation.graph = *plans_.graph();
+        compilation.types = plans_.types();
+        compilation.packed = plans_.packed();
+    }
     std::vector<NodeReport> nodes() const override
     {
         if (const auto plan = plans_.latest())
             return plan->nodes();
         std::vector<NodeReport> reports;
-        for (const Node &node : graph_->nodes)
+        for (const Node &node : plans_.graph()->nodes)
             reports.push_back({node.name, std::string(node.op->name), "CPU", "not chosen yet",
                                "kernels are chosen when the first job brings the sizes of the inputs"});
         return reports;
     }
 
   private:
-    const std::shared_ptr<const Graph> graph_;
     const std::vector<Port> inputs_, outputs_;
     const Resources resources_;
     const Setting precision_;
@@ -266,15 +302,15 @@ class Cpu final : public Device, public StagedCompiler {
         graph.verify();
         std::vector<std::string> precision = compute_in_f32(graph);
         optimise(graph, options);
-        return {std::move(graph), std::move(precision), {}, {}};
+        return {std::move(graph), std::move(precision)};
     }
     std::unique_ptr<CompiledModel> build(Compilation compilation, const Options &options) const override
     {
         return std::make_unique<CpuModel>(lanes_, topology_, std::move(compilation), options);
     }
-    std::vector<PackedConstant> packed(const CompiledModel &model) const override
+    void complete(Compilation &compilation, const CompiledModel &model) const override
     {
-        return dynamic_cast<const CpuModel &>(model).packed();
+        dynamic_cast<const CpuModel &>(model).complete(compilation);
     }
 
   private:

@@ -144,6 +144,7 @@ std::string description()
                                : isa >= dnnl::cpu_isa::avx512_core_bf16 ? "AVX-512 with bf16"
                                : isa >= dnnl::cpu_isa::avx512_core_vnni ? "AVX-512 with VNNI"
                                : isa >= dnnl::cpu_isa::avx512_core      ? "AVX-512"
+                               : isa >= dnnl::cpu_isa::avx2_vnni        ? "AVX2 with VNNI"
                                : isa >= dnnl::cpu_isa::avx2             ? "AVX2"
                                                                         : "SSE4.1";
     return "oneDNN " + std::to_string(version->major) + "." + std::to_string(version->minor) + " on " + instructions;

@@ -166,6 +166,48 @@ void overwrite(const fs::path &path, std::string_view bytes)
     std::ofstream(path, std::ios::binary | std::ios::trunc).write(bytes.data(), std::streamsize(bytes.size()));
 }
 
+/// A convolution between DequantizeLinear and QuantizeLinear, and one whose data no scale is known for.
+Graph net_of_integers()
+{
+    Graph graph = parse(R"(graph "integers"
+input %0:f32[1x16x6x6] "x"
+input %1:s8[16x16x1x1] "w"
+const %2:f32[] "scale" = {0.05}
+const %3:u8[] "zero" = {128}
+const %4:s8[] "no zero" = {0}
+%5:u8[*] "q" = QuantizeLinear(%0, %2, %3) "quantise"
+%6:f32[*] "d" = DequantizeLinear(%5, %2, %3) "dequantise"
+%7:f32[*] "v" = DequantizeLinear(%1, %2, %4) "weights"
+%8:f32[*] "c" = Conv(%6, %7) "conv"
+%9:u8[*] "r" = QuantizeLinear(%8, %2, %3) "requantise"
+%10:f32[*] "y" = DequantizeLinear(%9, %2, %3) "end"
+output %10
+)");
+    Value &weights = graph.values[1];
+    weights.constant = Tensor(Type::s8, *weights.shape);
+    for (size_t i = 0; i < weights.constant.count(); i++)
+        weights.constant.data<int8_t>()[i] = static_cast<int8_t>(i * 31 % 101) - 50;
+    graph.inputs.resize(1);
+    infer_shapes(graph);
+    return graph;
+}
+
+/// What the CPU would store of the model.
+Compilation completed(const CompiledModel &model)
+{
+    Compilation compilation;
+    find_device("CPU")->staged()->complete(compilation, model);
+    return compilation;
+}
+
+std::vector<std::string> reports(const CompiledModel &model)
+{
+    std::vector<std::string> lines;
+    for (const NodeReport &node : model.nodes())
+        lines.push_back(node.node + ": " + node.kernel + ", " + node.reason);
+    return lines;
+}
+
 class Cache : public testing::Test {
   protected:
     TemporaryFolder folder_;
@@ -216,9 +258,32 @@ TEST_F(Cache, SecondLoadComesFromItWithTheSameNumbers)
     EXPECT_EQ(setting(*second, "loaded_from_cache"), "true");
     EXPECT_EQ(run(*first), run(*second));
     EXPECT_EQ(Warnings::sentences().size(), 0u);
-    const auto *compiler = find_device("CPU")->staged();
-    ASSERT_NE(compiler, nullptr);
-    EXPECT_EQ(compiler->packed(*first).size(), compiler->packed(*second).size()) << "constants were packed again";
+    EXPECT_EQ(completed(*first).packed.size(), completed(*second).packed.size()) << "constants were packed again";
+}
+
+TEST_F(Cache, KeepsTheTypesInWhichNodesCompute)
+{
+    const Graph quantised = net_of_integers();
+    const auto first = load(quantised), second = load(quantised);
+    EXPECT_EQ(setting(*second, "loaded_from_cache"), "true");
+    ASSERT_TRUE(completed(*second).types);
+    EXPECT_EQ(completed(*second).types, completed(*first).types);
+    EXPECT_EQ(reports(*second), reports(*first));
+    EXPECT_EQ(run(*second), run(*first));
+    const StoredModel stored = read_stored_model(files_in(options_.cache_dir).at(0));
+    ASSERT_TRUE(stored.compilation && stored.compilation->types);
+    for (const Node &node : stored.compilation->graph.nodes)
+        EXPECT_NE(node.name, "weights") << "stored before the types were chosen";
+}
+
+TEST_F(Cache, LeavesTypesOpenWhereSizesAre)
+{
+    Graph graph = net();
+    graph.values[graph.inputs[0]].shape->at(0) = -1;
+    load(graph);
+    const auto second = load(graph);
+    EXPECT_EQ(setting(*second, "loaded_from_cache"), "true");
+    EXPECT_FALSE(completed(*second).types);
 }
 
 TEST_F(Cache, IsWhereTheOptionsSayAndOnlyThen)
@@ -435,14 +500,14 @@ class Counting final : public Device, public StagedCompiler {
     Compilation prepare(Graph graph, const Options &) const override
     {
         prepared++;
-        return {std::move(graph), {}, {}, {}};
+        return {std::move(graph), {}};
     }
     std::unique_ptr<CompiledModel> build(Compilation compilation, const Options &options) const override
     {
         built++;
         return find_device("REF")->compile(std::move(compilation.graph), options);
     }
-    std::vector<PackedConstant> packed(const CompiledModel &) const override { return {}; }
+    void complete(Compilation &, const CompiledModel &) const override {}
 };
 
 TEST_F(Cache, AnotherProcessorOrLibraryIsAnotherModel)
