@@ -1,5 +1,5 @@
+#include "blocks.h"
 #include "post_ops.h"
-#include "slices.h"
 #include "window.h"
 
 #include <algorithm>
@@ -36,11 +36,24 @@ Slice channels_last(const NodeFacts &facts, const std::vector<WindowAxis> &axes)
             Layout::channels_last(facts.out[0].type, facts.out[0].dims), axes};
 }
 
+/// The convolution of a slice, in blocks where that is faster.
+Choice convolve_slice(const NodeFacts &facts, const Slice &slice, const Layout &weights, MakePrimitive make, bool cut)
+{
+    if (cut && has_dear_post_op(facts.node)) {
+        auto choice = solve_blocks(facts, slice, cut_pictures, [&](const NodeFacts &product, const Slice &block) {
+            return convolve(product, block, weights, make);
+        });
+        if (choice && !is_slow(choice->detail))
+            return std::move(*choice);
+    }
+    return convolve(facts, slice, weights, make);
+}
+
 /// Channels last where there is an optimised kernel for it, else dense. `cut`: whether it may be done in slices.
 Attempt in_best_layout(const NodeFacts &facts, const Slice &whole, bool cut, const Layout &weights, MakePrimitive make)
 {
     return or_refusal([&] {
-        auto solve = [&](const Slice &slice) { return convolve(facts, slice, weights, make); };
+        auto solve = [&](const Slice &slice) { return convolve_slice(facts, slice, weights, make, cut); };
         const std::vector<Slice> slices = cut ? cut_pictures(whole, facts.threads) : std::vector{whole};
         Choice choice = solve_slices(facts, whole, slices, solve);
         if (is_slow(choice.detail))

@@ -405,17 +405,22 @@ std::optional<float> scalar(const NodeFacts &facts, size_t input)
 
 } // namespace
 
-std::vector<UnaryStage> leading_unary_stages(const Node &node)
+UnaryStages unary_stages(const Node &node, size_t first, Type type, bool casts)
 {
-    std::vector<UnaryStage> stages;
-    for (const PostOp &post : node.post_ops) {
+    UnaryStages result{{}, 0, type};
+    for (size_t i = first; i < node.post_ops.size(); i++) {
+        const PostOp &post = node.post_ops[i];
         const UnaryRow *row = post.kind == PostOp::Kind::unary ? unary_row(post.op->name) : nullptr;
-        if (!row)
+        if (row) {
+            const Stage stage = row->stage(post.attributes);
+            result.stages.push_back({vector_function(stage.function), stage.a, stage.b});
+        } else if (!casts || post.op->name != "Cast" || !is_float(type_after(post, type))) {
             break;
-        const Stage stage = row->stage(post.attributes);
-        stages.push_back({vector_function(stage.function), stage.a, stage.b});
+        }
+        result.made = type_after(post, result.made);
+        result.count++;
     }
-    return stages;
+    return result;
 }
 
 Attempt attempt_unary(const NodeFacts &facts)

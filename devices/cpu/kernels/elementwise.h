@@ -13,7 +13,14 @@ struct UnaryStage {
     float a, b;
 };
 
-/// The node's post-ops up to the first that is not a function of one f32.
-std::vector<UnaryStage> leading_unary_stages(const Node &);
+struct UnaryStages {
+    std::vector<UnaryStage> stages;
+    size_t count; ///< of post-ops, Casts among them
+    Type made;    ///< what the result is after them
+};
+
+/// The node's post-ops from `first` on, up to one that is not a function of one number; `type`: what it is before them.
+/// `casts`: whether they may end in another float type.
+UnaryStages unary_stages(const Node &, size_t first, Type type, bool casts);
 
 } // namespace leat::cpu

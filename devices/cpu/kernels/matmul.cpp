@@ -1,5 +1,5 @@
+#include "blocks.h"
 #include "post_ops.h"
-#include "slices.h"
 
 #include <algorithm>
 
@@ -57,8 +57,17 @@ Attempt multiply(const NodeFacts &facts, const Product &p)
     return or_refusal([&] {
         const Slice whole{p.seen_a, p.seen_out, {}};
         const bool flat = p.seen_out.rank() == 2;
-        Choice choice = solve_slices(facts, whole, flat ? cut_matrix(whole, facts.threads) : std::vector{whole},
-                                     [&](const Slice &slice) { return multiply(facts, p, slice); });
+        auto solve = [&](const Slice &slice) {
+            if (flat && has_dear_post_op(facts.node)) {
+                auto choice = solve_blocks(facts, slice, cut_matrix, [&](const NodeFacts &product, const Slice &block) {
+                    return multiply(product, p, block);
+                });
+                if (choice && !is_slow(choice->detail))
+                    return std::move(*choice);
+            }
+            return multiply(facts, p, slice);
+        };
+        Choice choice = solve_slices(facts, whole, flat ? cut_matrix(whole, facts.threads) : std::vector{whole}, solve);
         choice.in[0].layout = p.stored_a;
         choice.out = {typed(facts.out[0], choice.out[0].type)};
         if (choice.in_place)

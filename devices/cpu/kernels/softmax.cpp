@@ -69,17 +69,14 @@ class Softmax final : public Kernel {
 
     void normalise(const float *in, float *out) const
     {
+        if (!logarithm_)
+            return vector_softmax(out, in, length_);
         const float highest = vector_max(in, length_);
         sub_(out, in, &highest, true, length_, 0, 0);
-        if (logarithm_) {
-            std::vector<float> powers(static_cast<size_t>(length_));
-            exp_(powers.data(), out, nullptr, false, length_, 0, 0);
-            const float sum = std::log(vector_sum(powers.data(), length_));
-            return sub_(out, out, &sum, true, length_, 0, 0);
-        }
-        exp_(out, out, nullptr, false, length_, 0, 0);
-        const float factor = 1.f / vector_sum(out, length_);
-        mul_(out, out, &factor, true, length_, 0, 0);
+        std::vector<float> powers(static_cast<size_t>(length_));
+        exp_(powers.data(), out, nullptr, false, length_, 0, 0);
+        const float sum = std::log(vector_sum(powers.data(), length_));
+        sub_(out, out, &sum, true, length_, 0, 0);
     }
 
     template <class T> void rows(const std::byte *from, std::byte *to, int64_t count, std::vector<float> &scratch) const

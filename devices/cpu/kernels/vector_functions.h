@@ -57,6 +57,8 @@ Apply vector_function(Function);
 float vector_sum(const float *values, int64_t count);
 float vector_max(const float *values, int64_t count);
 float vector_min(const float *values, int64_t count);
+/// e^(from[i] - highest) over the sum of all. `to` may be `from`.
+void vector_softmax(float *to, const float *from, int64_t count);
 
 /// Integers of 8 bits that stand for (integer - zero point) * scale. Rounds half to even, saturates.
 struct Quantisation {

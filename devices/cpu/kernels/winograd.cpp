@@ -133,16 +133,16 @@ Choice convolve(const NodeFacts &facts, const Slice &slice)
                                     {DNNL_ARG_DST, result, Argument::From::out}};
     if (made.scratchpad.get_size() > 0)
         arguments.push_back({DNNL_ARG_SCRATCHPAD, made.scratchpad, Argument::From::scratch});
-    std::vector<UnaryStage> stages = leading_unary_stages(facts.node);
+    UnaryStages stages = unary_stages(facts.node, 0, Type::f32, false);
     Choice choice;
     choice.in = {{0, slice.in}};
     choice.out = {slice.out};
-    choice.post_ops = stages.size();
+    choice.post_ops = stages.count;
     choice.scratch = Winograd::source_bytes(t) + Winograd::result_bytes(t) + made.scratchpad.get_size();
     choice.detail = made.implementation + " on tiles of F(4x4, 3x3)";
     choice.kernel =
         std::make_unique<Winograd>(t, std::make_unique<PrimitiveKernel>(made.primitive, std::move(arguments)),
-                                   facts.has(2) ? *facts.constant(2) : Tensor(), std::move(stages));
+                                   facts.has(2) ? *facts.constant(2) : Tensor(), std::move(stages.stages));
     return choice;
 }
 
