@@ -2,6 +2,7 @@
 
 #include "batch.h"
 #include "hardware.h"
+#include "hetero.h"
 #include "multi.h"
 
 #include <map>
@@ -36,6 +37,7 @@ struct CombinationRow {
 constexpr CombinationRow combination_rows[] = {
     {{"AUTO", "AUTO:CPU,REF", "takes the first that can run the model"}, make_auto},
     {{"BATCH", "BATCH:CPU(4)", "joins the jobs of a device to batches"}, make_batch},
+    {{"HETERO", "HETERO:REF,CPU", "runs each node on the first that can run it"}, make_hetero},
     {{"MULTI", "MULTI:CPU,REF", "gives each job to the first that has room"}, make_multi},
 };
 

@@ -22,7 +22,7 @@ std::vector<Combination> device_combinations();
 std::shared_ptr<Device> make_cpu();
 std::shared_ptr<Device> make_ref();
 /// Answers after a scripted time with scripted outputs, for tests: arguments latency_ms, depth, jitter_ms
-/// (deterministic), batch, fail_every.
+/// (deterministic), batch, fail_every, outputs, and ops, which names those that it can run.
 std::shared_ptr<Device> make_fake(const std::string &arguments);
 
 } // namespace leat

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
+#include <set>
 #include <sstream>
 
 namespace leat {
@@ -17,11 +18,12 @@ using Clock = std::chrono::steady_clock;
 /// What a FAKE device is told to do.
 struct Script {
     double latency_ms = 0;
-    double jitter_ms = 0;          ///< added to every odd job, so that neighbours end in the wrong order
-    int depth = 1;                 ///< jobs that run side by side
-    int batch = 1;                 ///< jobs worth joining
-    int fail_every = 0;            ///< every n-th job fails; 0: none
-    std::string outputs = "zeros"; ///< or "reference": what the reference kernels compute
+    double jitter_ms = 0;                   ///< added to every odd job, so that neighbours end in the wrong order
+    int depth = 1;                          ///< jobs that run side by side
+    int batch = 1;                          ///< jobs worth joining
+    int fail_every = 0;                     ///< every n-th job fails; 0: none
+    std::string outputs = "zeros";          ///< or "reference": what the reference kernels compute
+    std::set<std::string, std::less<>> ops; ///< the only ones that it can run; none: it runs all
 };
 
 double number(const std::string &key, const std::string &value)
@@ -32,6 +34,20 @@ double number(const std::string &key, const std::string &value)
     if (parsed.ec != std::errc() || parsed.ptr != end || result < 0)
         throw Error("device FAKE: " + key + "=" + value + " is not a number of 0 or more");
     return result;
+}
+
+/// From "Relu+Concat".
+std::set<std::string, std::less<>> ops_of(const std::string &list)
+{
+    std::set<std::string, std::less<>> ops;
+    std::istringstream items(list);
+    std::string name;
+    while (std::getline(items, name, '+')) {
+        if (!find_op(name))
+            throw Error("device FAKE: ops=" + list + " names the op \"" + name + "\", which does not exist");
+        ops.insert(name);
+    }
+    return ops;
 }
 
 Script script_of(const std::string &arguments)
@@ -55,9 +71,12 @@ Script script_of(const std::string &arguments)
             script.fail_every = static_cast<int>(number(key, value));
         else if (key == "outputs" && (value == "zeros" || value == "reference"))
             script.outputs = value;
+        else if (key == "ops")
+            script.ops = ops_of(value);
         else
             throw Error("device FAKE does not know \"" + item +
-                        "\"; it knows latency_ms, jitter_ms, depth, batch, fail_every and outputs=zeros|reference");
+                        "\"; it knows latency_ms, jitter_ms, depth, batch, fail_every, outputs=zeros|reference and "
+                        "ops=Relu+Concat");
     }
     return script;
 }
@@ -196,12 +215,21 @@ class Fake final : public Device {
     explicit Fake(const Script &script) : script_(script) {}
     std::string name() const override { return "FAKE"; }
     std::string description() const override { return "computes nothing: scripted latency and failures, for tests"; }
-    std::string why_not(const Graph &, const Node &) const override { return ""; }
+    std::string why_not(const Graph &, const Node &node) const override
+    {
+        if (script_.ops.empty() || script_.ops.contains(node.op->name))
+            return "";
+        return "the op " + std::string(node.op->name) + " is not among those of its script";
+    }
     int optimal_batch() const override { return script_.batch; }
     std::unique_ptr<CompiledModel> compile(Graph graph, const Options &) override
     {
         infer_shapes(graph);
         graph.tidy();
+        for (const Node &node : graph.nodes)
+            if (const std::string reason = why_not(graph, node); !reason.empty())
+                throw Error("node \"" + node.name + "\" cannot run on FAKE: " + reason +
+                            "; let HETERO:FAKE,CPU give it to the CPU");
         return std::make_unique<FakeModel>(std::move(graph), script_);
     }
 

@@ -30,14 +30,6 @@ std::vector<std::string> split_names(const std::string &list, const std::string 
     return names;
 }
 
-std::vector<NamedDevice> devices_of(const std::string &list, const std::string &cure)
-{
-    std::vector<NamedDevice> devices;
-    for (const std::string &name : split_names(list, cure))
-        devices.push_back({name, find_device(name)});
-    return devices;
-}
-
 /// A device that is a pool of others.
 class PoolDevice final : public Device {
   public:
@@ -53,17 +45,7 @@ class PoolDevice final : public Device {
             names += (names.empty() ? "" : ", ") + each.name;
         return what_ + " of " + names;
     }
-    std::string why_not(const Graph &graph, const Node &node) const override
-    {
-        std::string reasons;
-        for (const NamedDevice &each : devices_) {
-            const std::string reason = each.device->why_not(graph, node);
-            if (reason.empty())
-                return "";
-            reasons += (reasons.empty() ? "" : "; ") + each.name + ": " + reason;
-        }
-        return reasons;
-    }
+    std::string why_not(const Graph &graph, const Node &node) const override { return why_none(devices_, graph, node); }
     int optimal_batch() const override { return 0; }
     std::unique_ptr<CompiledModel> compile(Graph graph, const Options &options) override
     {
@@ -85,6 +67,26 @@ class PoolDevice final : public Device {
 };
 
 } // namespace
+
+std::vector<NamedDevice> devices_of(const std::string &list, const std::string &cure)
+{
+    std::vector<NamedDevice> devices;
+    for (const std::string &name : split_names(list, cure))
+        devices.push_back({name, find_device(name)});
+    return devices;
+}
+
+std::string why_none(std::span<const NamedDevice> devices, const Graph &graph, const Node &node)
+{
+    std::string reasons;
+    for (const NamedDevice &each : devices) {
+        const std::string reason = each.device->why_not(graph, node);
+        if (reason.empty())
+            return "";
+        reasons += (reasons.empty() ? "" : "; ") + each.name + ": " + reason;
+    }
+    return reasons;
+}
 
 std::shared_ptr<Device> make_multi(std::vector<NamedDevice> devices)
 {

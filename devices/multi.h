@@ -2,6 +2,7 @@
 #include "inference/device.h"
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,12 @@ struct NamedDevice {
     std::string name;
     std::shared_ptr<Device> device;
 };
+
+/// The devices of a list such as "CPU,FAKE(depth=2)". Throws Error with the cure when one is missing, unknown or named
+/// twice.
+std::vector<NamedDevice> devices_of(const std::string &list, const std::string &cure);
+/// "" when one of them can run the node, else why none can.
+std::string why_none(std::span<const NamedDevice>, const Graph &, const Node &);
 
 /// MULTI: every job goes to the first of the devices that has room for it.
 std::shared_ptr<Device> make_multi(std::vector<NamedDevice>);

@@ -1,6 +1,7 @@
 #pragma once
 #include "devices/reference.h"
 #include "inference/device.h"
+#include "inference/ops.h"
 #include "inference/ports.h"
 
 #include <leat/core.h>
@@ -23,7 +24,11 @@ class ManualDevice final : public Device {
 
     std::string name() const override { return name_; }
     std::string description() const override { return "jobs end when the test says so"; }
-    std::string why_not(const Graph &, const Node &) const override { return ""; }
+    std::string why_not(const Graph &, const Node &node) const override
+    {
+        std::lock_guard lock(mutex_);
+        return node.op->name == refused_ ? "the test refuses " + refused_ : "";
+    }
     int optimal_batch() const override { return batch_; }
     std::unique_ptr<CompiledModel> compile(Graph graph, const Options &) override
     {
@@ -41,6 +46,9 @@ class ManualDevice final : public Device {
     void let_compile() { set(may_compile_, true); }
     /// From now on compile() throws that.
     void fail_compile(const std::string &fault) { set(fault_, fault); }
+
+    /// From now on it cannot run that op.
+    void refuse(const std::string &op) { set(refused_, op); }
 
     /// Jobs whose first input's second number is this lie in the memory of this device.
     void own(float number) { set(owned_, std::optional(number)); }
@@ -136,7 +144,7 @@ class ManualDevice final : public Device {
     std::vector<Entry> jobs_;
     bool may_compile_ = true;
     std::optional<float> owned_;
-    std::string fault_;
+    std::string fault_, refused_;
 };
 
 /// y = 2 x, of two numbers.
