@@ -552,13 +552,14 @@ TEST(Core, NamesTheDevicesWhenThereIsNoSuchOne)
 {
     EXPECT_EQ(error_of([] { Core::compile_model(doubling_model(), "TPU"); }),
               "there is no device \"TPU\"; the devices are CPU, REF, FAKE, and made of them AUTO:CPU,REF BATCH:CPU(4) "
+              "HETERO:REF,CPU "
               "MULTI:CPU,REF");
     EXPECT_EQ(error_of([] { Core::compile_model(doubling_model(), "REF(1)"); }),
               "device \"REF(1)\": this device takes no arguments, but got \"1\"");
     EXPECT_EQ(error_of([] { Core::compile_model(doubling_model(), "FAKE(speed=3)"); }),
               "device \"FAKE(speed=3)\": device FAKE does not know \"speed=3\"; it knows latency_ms, jitter_ms, depth, "
-              "batch, fail_every and "
-              "outputs=zeros|reference");
+              "batch, fail_every, "
+              "outputs=zeros|reference and ops=Relu+Concat");
     EXPECT_EQ(error_of([] { Core::compile_model(doubling_model(), "FAKE(latency_ms=fast)"); }),
               "device \"FAKE(latency_ms=fast)\": device FAKE: latency_ms=fast is not a number of 0 or more");
 }
