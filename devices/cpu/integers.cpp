@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 
 namespace leat::cpu {
 namespace {
@@ -108,6 +109,8 @@ class Integration {
         for (int n = 0; n < graph_.nodes(); n++)
             if (computes_by_element(n))
                 quantise_at_end(n);
+        for (int n = 0; n < graph_.nodes(); n++)
+            become_lookup(n);
         fold_constants();
         return std::move(report_);
     }
@@ -691,6 +694,73 @@ class Integration {
             changes_++;
             return;
         }
+    }
+
+    // Functions of one 8-bit integer
+
+    static bool is_8_bit(Type type) { return type == Type::u8 || type == Type::s8; }
+
+    /// The number that a Lookup looks up, or the value itself.
+    ValueId looked_up(ValueId id) const
+    {
+        const int maker = graph_.maker(id);
+        return graph_.is(maker, "Lookup") ? graph_.node(maker).inputs[0] : id;
+    }
+
+    /// The one 8-bit value that element by element decides what the node makes; nothing when there are several.
+    std::optional<ValueId> argument(const Node &node) const
+    {
+        const ValueId argument = looked_up(node.inputs[0]);
+        for (ValueId id : Graph::reads(node)) {
+            if (id == no_value)
+                continue;
+            const Tensor *constant = graph_.constant(id);
+            if (constant ? constant->count() != 1 : looked_up(id) != argument)
+                return {};
+        }
+        return argument;
+    }
+
+    /// All of what the value may be, by its argument.
+    Tensor range_of(ValueId id, ValueId argument) const
+    {
+        if (const Tensor *constant = graph_.constant(id))
+            return constant->reshaped({});
+        if (id != argument)
+            return *graph_.constant(graph_.node(graph_.maker(id)).inputs[1]);
+        std::vector<int64_t> numbers(256);
+        std::iota(numbers.begin(), numbers.end(), graph_.value(id).type == Type::u8 ? 0 : -128);
+        return Tensor::of<int64_t>({256}, std::move(numbers)).converted(graph_.value(id).type);
+    }
+
+    /// f(x, g(x), …) of one 8-bit x, made 8-bit again, becomes a table.
+    void become_lookup(int index)
+    {
+        if (!graph_.is(index, "DequantizeLinear") || !computes_by_element(index) ||
+            !is_8_bit(graph_.value(graph_.node(index).outputs[0]).type))
+            return;
+        const Node node = graph_.node(index);
+        const auto x = argument(node);
+        const auto &shape = graph_.value(node.inputs[0]).shape;
+        if (!x || !shape || !is_static(*shape) || count_of(*shape) < 256)
+            return;
+        std::vector<Tensor> inputs, operands;
+        for (ValueId id : node.inputs)
+            inputs.push_back(id == no_value ? Tensor() : range_of(id, *x));
+        for (const PostOp &post : node.post_ops)
+            if (post.kind == PostOp::Kind::binary)
+                operands.push_back(range_of(post.input, *x));
+        Tensor table;
+        RunContext context(node, inputs, {&table, 1});
+        run_reference(context, operands);
+        const ValueId table_id = add_constant("table", table);
+        graph_.change(index, [&](Node &now) {
+            now.op = &op("Lookup");
+            now.attributes = {};
+            now.inputs = {*x, table_id};
+            now.post_ops.clear();
+        });
+        changes_++;
     }
 
     /// Quantised constants that nobody reads as integers.

@@ -144,6 +144,7 @@ Attempt attempt_cast(const NodeFacts &);
 Attempt attempt_quantise(const NodeFacts &);
 Attempt attempt_dequantise(const NodeFacts &);
 Attempt attempt_dynamic_quantise(const NodeFacts &);
+Attempt attempt_lookup(const NodeFacts &);
 Attempt attempt_unary(const NodeFacts &);
 Attempt attempt_binary(const NodeFacts &);
 Attempt attempt_power(const NodeFacts &);

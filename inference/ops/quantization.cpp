@@ -250,10 +250,41 @@ void fake_quantize(RunContext &context)
     copy_to_output(context, 0, y.converted(context.inputs[0].type()));
 }
 
+// Lookup: any function of one 8-bit integer
+
+void want_table(const Shape &shape)
+{
+    if (shape.size() != 1 || (shape[0] >= 0 && shape[0] != 256))
+        throw Error("the table has the shape " + to_string(shape) + ", want 256");
+}
+
+void lookup_rule(ShapeContext &context)
+{
+    const Type type = context.type(0);
+    if (type != Type::u8 && type != Type::s8)
+        throw Error("the data has the type " + std::string(to_string(type)) + ", want u8 or s8");
+    if (const auto &table = context.shape(1))
+        want_table(*table);
+    context.output(0, context.type(1), context.shape(0));
+}
+
+/// Entry i of the table stands for the number i of u8, or i - 128 of s8.
+void lookup(RunContext &context)
+{
+    const Tensor x = context.inputs[0].converted(Type::s64), &table = context.inputs[1];
+    want_table(table.shape());
+    const int64_t lowest = context.inputs[0].type() == Type::u8 ? 0 : -128;
+    Tensor &y = context.output(0, table.type(), x.shape());
+    const size_t size = size_of(table.type());
+    for (size_t i = 0; i < x.count(); i++)
+        std::copy_n(table.raw() + static_cast<size_t>(x.data<int64_t>()[i] - lowest) * size, size, y.raw() + i * size);
+}
+
 constexpr Op rows[] = {
     {"DequantizeLinear", 2, 3, 1, dequantize_rule, dequantize},
     {"DynamicQuantizeLinear", 1, 1, 3, dynamic_quantize_rule, dynamic_quantize},
     {"FakeQuantize", 5, 5, 1, fake_quantize_rule, fake_quantize},
+    {"Lookup", 2, 2, 1, lookup_rule, lookup},
     {"QuantizeLinear", 2, 3, 1, quantize_rule, quantize},
 };
 

@@ -4,6 +4,32 @@
 #include <cmath>
 
 namespace leat {
+namespace {
+
+/// A parameter of the normalisation as f32; nothing when it is no constant and no dequantised one.
+std::optional<Tensor> parameter(const Rewriter &rewriter, ValueId id)
+{
+    if (const Tensor *constant = rewriter.constant(id))
+        return constant->converted(Type::f32);
+    const int maker = rewriter.maker(id);
+    if (!rewriter.is(maker, "DequantizeLinear"))
+        return {};
+    const Node &node = rewriter.node(maker);
+    std::vector<Tensor> inputs;
+    for (ValueId input : node.inputs) {
+        if (input != no_value && !rewriter.constant(input))
+            return {};
+        inputs.push_back(input == no_value ? Tensor() : *rewriter.constant(input));
+    }
+    if (!node.post_ops.empty())
+        return {};
+    Tensor result;
+    RunContext context(node, inputs, {&result, 1});
+    run_reference(context, {});
+    return result.converted(Type::f32);
+}
+
+} // namespace
 
 int split_batch_norm(Graph &graph)
 {
@@ -14,16 +40,17 @@ int split_batch_norm(Graph &graph)
             continue;
         const Node norm = rewriter.node(n);
         const auto &shape = rewriter.value(norm.inputs[0]).shape;
-        bool constant =
-            norm.outputs.size() == 1 && shape && shape->size() > 1 && norm.attributes.integer("training_mode", 0) == 0;
-        for (size_t i = 1; i < 5; i++)
-            constant = constant && rewriter.constant(norm.inputs[i]);
-        if (!constant)
+        if (norm.outputs.size() != 1 || !shape || shape->size() < 2 || norm.attributes.integer("training_mode", 0) != 0)
             continue;
+        std::vector<Tensor> parameters;
+        for (size_t i = 1; i < 5; i++)
+            if (auto numbers = parameter(rewriter, norm.inputs[i]))
+                parameters.push_back(std::move(*numbers));
+        if (parameters.size() < 4)
+            continue;
+        const Tensor &scale = parameters[0], &bias = parameters[1], &mean = parameters[2], &variance = parameters[3];
         Shape spread(shape->size() - 1, 1);
-        spread[0] = rewriter.constant(norm.inputs[1])->dim(0);
-        auto floats = [&](size_t i) { return rewriter.constant(norm.inputs[i])->converted(Type::f32); };
-        const Tensor scale = floats(1), bias = floats(2), mean = floats(3), variance = floats(4);
+        spread[0] = scale.dim(0);
         Tensor mul(Type::f32, spread), add(Type::f32, spread);
         const float epsilon = norm.attributes.number("epsilon", 1e-5f);
         for (size_t c = 0; c < mul.count(); c++) {

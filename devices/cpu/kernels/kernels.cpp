@@ -38,6 +38,7 @@ constexpr auto cast_ops = names("Cast", "CastLike");
 constexpr auto quantise_ops = names("QuantizeLinear");
 constexpr auto dequantise_ops = names("DequantizeLinear");
 constexpr auto dynamic_quantise_ops = names("DynamicQuantizeLinear");
+constexpr auto lookup_ops = names("Lookup");
 constexpr auto layer_normalization_ops = names("LayerNormalization", "RMSNormalization");
 constexpr auto group_normalization_ops = names("GroupNormalization", "InstanceNormalization");
 constexpr auto arg_ops = names("ArgMax", "ArgMin");
@@ -69,6 +70,7 @@ const KernelRow table[] = {
     {"cast", cast_ops, attempt_cast},
     {"quantise", quantise_ops, attempt_quantise},
     {"dequantise", dequantise_ops, attempt_dequantise},
+    {"lookup", lookup_ops, attempt_lookup},
     {"quantise", dynamic_quantise_ops, attempt_dynamic_quantise},
     {"Winograd", convolution_ops, attempt_winograd},
     {"oneDNN", convolution_ops, attempt_convolution},
