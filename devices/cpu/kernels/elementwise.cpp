@@ -55,7 +55,7 @@ class Elementwise final : public Kernel {
         const size_t inner = loops_.depth() - 1;
         for (size_t k = 0; k < ways_.size(); k++) {
             const int64_t stride = loops_.strides[k][inner];
-            if (ways_[k] != Way::pattern)
+            if (ways_[k] != Way::pattern && ways_[k] != Way::rows)
                 ways_[k] = stride == 1 ? Way::each : stride == 0 ? Way::one : Way::strided;
         }
         length_ = loops_.sizes[inner];
@@ -77,6 +77,7 @@ class Elementwise final : public Kernel {
         one,     ///< one number for the whole block
         strided, ///< gathered first
         pattern, ///< the same few numbers again and again: spread out first
+        rows,    ///< a few neighbours here and there: put side by side first
     };
     static constexpr int64_t block = 1024;
 
@@ -88,27 +89,32 @@ class Elementwise final : public Kernel {
     std::vector<Apply> functions_;
     Loops loops_; // operands, then the output
     std::vector<Way> ways_;
-    int64_t period_ = 0; // of the patterns
+    int64_t period_ = 0;               // of the patterns; the length of the rows
+    std::vector<int64_t> row_strides_; // by operand
     int64_t length_ = 0, block_ = 0, blocks_ = 0, outer_ = 0;
     int threads_ = 1;
 
     /// A short inner loop (the channels, when they lie last) becomes one with the loop around it; operands that repeat
-    /// with every turn become patterns.
+    /// with every turn become patterns, parts of wider ones rows.
     void widen()
     {
-        const size_t inner = loops_.depth() - 1;
-        ways_.assign(loops_.strides.size() - 1, Way::each);
+        const size_t inner = loops_.depth() - 1, count = loops_.strides.size() - 1;
+        ways_.assign(count, Way::each);
+        row_strides_.assign(count, 0);
         if (inner == 0 || loops_.sizes[inner] > 512)
             return;
-        std::vector<size_t> patterns;
-        for (size_t k = 0; k < loops_.strides.size(); k++) {
+        std::vector<Way> ways = ways_;
+        for (size_t k = 0; k <= count; k++) {
             const auto &strides = loops_.strides[k];
             if (strides[inner - 1] == strides[inner] * loops_.sizes[inner])
                 continue;
-            if (strides[inner - 1] != 0 || strides[inner] != 1)
+            if (strides[inner] != 1 || k == count)
                 return;
-            patterns.push_back(k);
+            ways[k] = strides[inner - 1] == 0 ? Way::pattern : Way::rows;
         }
+        ways_ = ways;
+        for (size_t k = 0; k < count; k++)
+            row_strides_[k] = loops_.strides[k][inner - 1];
         period_ = loops_.sizes[inner];
         loops_.sizes[inner - 1] *= period_;
         loops_.sizes.pop_back();
@@ -116,15 +122,14 @@ class Elementwise final : public Kernel {
             strides[inner - 1] = strides[inner];
             strides.pop_back();
         }
-        for (size_t k : patterns) {
-            ways_[k] = Way::pattern;
-            loops_.strides[k][inner - 1] = 0;
-        }
+        for (size_t k = 0; k < count; k++)
+            if (ways_[k] == Way::pattern)
+                loops_.strides[k][inner - 1] = 0;
     }
 
     struct Operand {
         const std::byte *row = nullptr; // at the beginning of the inner loop
-        std::vector<float> spread{};    // for other than f32, Way::strided and pattern
+        std::vector<float> spread{};    // for other than f32, and unless Way::each or one
     };
 
     void run_blocks(const Launch &launch, int64_t first, int64_t last) const
@@ -133,7 +138,7 @@ class Elementwise final : public Kernel {
         std::vector<Operand> operands(count);
         std::vector<int64_t> offsets(count + 1);
         for (size_t k = 0; k < count; k++)
-            if (types_[k] != Type::f32 || ways_[k] == Way::strided || ways_[k] == Way::pattern)
+            if (types_[k] != Type::f32 || (ways_[k] != Way::each && ways_[k] != Way::one))
                 operands[k].spread.resize(static_cast<size_t>(block_));
         std::vector<float> made(made_ != Type::f32 ? static_cast<size_t>(block_) : 0);
         int64_t row = -1;
@@ -186,6 +191,8 @@ class Elementwise final : public Kernel {
         const Way way = ways_[k];
         if (way == Way::pattern)
             return operand.spread.data();
+        if (way == Way::rows)
+            return collect_rows(operand, k, at, count);
         const std::byte *from = operand.row + (way == Way::each ? at * element(types_[k]) : 0);
         if (types_[k] == Type::f32 && way != Way::strided)
             return reinterpret_cast<const float *>(from);
@@ -196,6 +203,15 @@ class Elementwise final : public Kernel {
         const int64_t stride = loops_.strides[k].back() * element(types_[k]);
         for (int64_t i = 0; i < count; i++)
             fill(&operand.spread[static_cast<size_t>(i)], from + (at + i) * stride, 1, k);
+        return operand.spread.data();
+    }
+
+    const float *collect_rows(Operand &operand, size_t k, int64_t at, int64_t count) const
+    {
+        const int64_t stride = row_strides_[k] * element(types_[k]);
+        const std::byte *from = operand.row + at / period_ * stride;
+        for (int64_t i = 0; i < count; i += period_, from += stride)
+            fill(operand.spread.data() + i, from, period_, k);
         return operand.spread.data();
     }
 
