@@ -24,9 +24,10 @@ struct IntegerReport {
 /// MatMulInteger with these post-ops: Cast to f32, Mul by scale of data times scale of weights, Add of the bias, those
 /// that the node had, and QuantizeLinear where nobody else reads the result. A residual sum reads its operand as
 /// integers. What only moves elements, or chooses among them, does it on the integers. Elementwise arithmetic becomes
-/// one DequantizeLinear with post-ops. Data may be u8 or s8 with one scale and zero point; weights u8 or s8 with one
-/// of each, or one for each output channel. Weights with a zero point are shifted to s8; a channel whose shifted
-/// weights do not fit in s8 is rounded to the nearest of 255 levels of its own.
+/// one DequantizeLinear with post-ops, and where one 8-bit value decides an 8-bit result, a Lookup in a table. Data may
+/// be u8 or s8 with one scale and zero point; weights u8 or s8 with one of each, or one for each output channel.
+/// Weights with a zero point are shifted to s8; a channel whose shifted weights do not fit in s8 is rounded to the
+/// nearest of 255 levels of its own.
 ///
 /// A node stays with floats when the kernels have no fast way for it, and always on processors without dot products of
 /// 8-bit integers (VNNI), whose older instructions saturate in between. Dequantised constants that remain are folded.

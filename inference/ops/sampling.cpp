@@ -97,8 +97,8 @@ Taps grid_taps(float coordinate, int64_t size, const GridOptions &options)
 std::array<int64_t, 3> three_sizes(const Shape &shape, size_t first, size_t last)
 {
     std::array<int64_t, 3> sizes{1, 1, 1};
-    std::copy(shape.begin() + static_cast<ptrdiff_t>(first), shape.begin() + static_cast<ptrdiff_t>(last),
-              sizes.end() - static_cast<ptrdiff_t>(last - first));
+    for (size_t back = 1; back <= std::min(last - first, sizes.size()); back++)
+        sizes[sizes.size() - back] = shape[last - back];
     return sizes;
 }
 
