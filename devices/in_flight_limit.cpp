@@ -15,10 +15,7 @@ std::string milliseconds(double value)
 
 } // namespace
 
-InFlightLimit::InFlightLimit(double bound_ms, int most)
-    : bound_ms_(bound_ms), most_(std::max(1, most)), limit_(std::max(1, most))
-{
-}
+InFlightLimit::InFlightLimit(double bound_ms, int most) : bound_ms_(bound_ms), most_(std::max(1, most)) {}
 
 InFlightLimit::Ticket InFlightLimit::submitted()
 {
@@ -41,9 +38,11 @@ void InFlightLimit::ended(const Ticket &ticket, double latency_ms)
     reached_ = reached_ || ticket.in_flight >= limit_;
     second_longest_ms_ = std::max(second_longest_ms_, std::min(latency_ms, longest_ms_));
     longest_ms_ = std::max(longest_ms_, latency_ms);
-    if (latency_ms > bound_ms_ && ++late_ > window / 100)
+    // One late job is no proof, but reason enough not to double further. The first of all is late for other reasons.
+    const int forgiven = doubling_ && limit_ > 1 ? 0 : window / 100;
+    if (latency_ms > bound_ms_ && ++late_ > forgiven)
         return retreat();
-    if (seen_ == window)
+    if (seen_ == (doubling_ ? first_window : window))
         end_window();
 }
 
@@ -64,6 +63,7 @@ void InFlightLimit::change(int limit)
 
 void InFlightLimit::retreat()
 {
+    doubling_ = false;
     hopeless_ = limit_ == 1;
     if (!hopeless_) {
         patience_ = limit_ == failed_ ? std::min(2 * patience_, most_patience) : first_patience;
@@ -79,6 +79,7 @@ void InFlightLimit::retreat()
 void InFlightLimit::end_window()
 {
     last_p99_ms_ = second_longest_ms_; // of a hundred, the nearest rank
+    last_window_ = seen_;
     hopeless_ = false;
     kept_ = std::max(kept_, limit_);
     if (limit_ == failed_)
@@ -91,6 +92,8 @@ void InFlightLimit::end_window()
 
 void InFlightLimit::advance()
 {
+    if (doubling_)
+        return change(std::min(2 * limit_, most_));
     const bool failed_lately = failed_ > 0 && limit_ + 1 >= failed_;
     if (!failed_lately || ++waited_ >= patience_)
         change(limit_ + 1);
@@ -103,10 +106,11 @@ Setting InFlightLimit::setting() const
     if (hopeless_)
         reason = "even one job at a time takes longer than " + bound;
     else if (last_p99_ms_ < 0)
-        reason = bound + "; fewer than " + std::to_string(window) + " jobs have ended since the number changed";
+        reason = bound + "; fewer than " + std::to_string(doubling_ ? first_window : window) +
+                 " jobs have ended since the number changed";
     else
-        reason = bound + ", and of the last " + std::to_string(window) + " jobs 99 took at most " +
-                 milliseconds(last_p99_ms_);
+        reason = bound + ", and of the last " + std::to_string(last_window_) + " jobs " +
+                 std::to_string(last_window_ - 1) + " took at most " + milliseconds(last_p99_ms_);
     if (failed_ > 0)
         reason += "; with " + std::to_string(failed_) + " at a time the bound was exceeded";
     else if (limit_ == most_)

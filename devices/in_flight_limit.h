@@ -16,6 +16,9 @@ namespace leat {
 /// many each time it fails again: trying costs so little of the time that the bound holds over all. (Additive increase
 /// and multiplicative decrease, as in the congestion control of networks; Chiu and Jain 1989.)
 ///
+/// It begins with one, so that the bound holds from the first job on, and doubles after windows of `first_window` jobs
+/// until one is late for the first time: the slow start of the same congestion control (Jacobson 1988).
+///
 /// Not for several threads at once.
 class InFlightLimit {
   public:
@@ -25,10 +28,9 @@ class InFlightLimit {
         int in_flight = 0; ///< with this job
     };
 
-    static constexpr int window = 100;
+    static constexpr int window = 100, first_window = 25;
     static constexpr int first_patience = 8, most_patience = 256;
 
-    /// Begins with `most`.
     InFlightLimit(double bound_ms, int most);
 
     int now() const { return limit_; }
@@ -44,7 +46,8 @@ class InFlightLimit {
 
   private:
     const double bound_ms_;
-    int most_, limit_;
+    int most_, limit_ = 1;
+    bool doubling_ = true; ///< no limit has failed yet
     uint64_t era_ = 0;
     int in_flight_ = 0;
 
@@ -53,6 +56,7 @@ class InFlightLimit {
     double longest_ms_ = 0, second_longest_ms_ = 0;
 
     double last_p99_ms_ = -1; // of the window before; -1: none under this limit
+    int last_window_ = 0;     // jobs of it
     bool hopeless_ = false;   // one at a time is too slow
     int kept_ = 0;            // the highest limit that has kept the bound; 0: none
     int failed_ = 0;          // the limit that failed last; 0: none

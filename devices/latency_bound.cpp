@@ -23,6 +23,7 @@ class BoundedModel final : public CompiledModel {
         std::lock_guard lock(mutex_);
         return limit_.now();
     }
+    int most_depth() const override { return model_->most_depth(); }
     Tensor allocate(const Port &port) const override { return model_->allocate(port); }
     bool owns(const Job &job) const override { return model_->owns(job); }
 

@@ -1,5 +1,6 @@
 #include "multi.h"
 #include "batch.h"
+#include "device_claims.h"
 #include "devices.h"
 #include "pool.h"
 
@@ -50,20 +51,41 @@ class PoolDevice final : public Device {
     std::unique_ptr<CompiledModel> compile(Graph graph, const Options &options) override
     {
         const auto shared = std::make_shared<const Graph>(std::move(graph));
+        const bool best = policy_ == PoolPolicy::best;
+        const auto [devices, left] = best ? in_order(options.model_priority) : std::pair(devices_, size_t(0));
         std::vector<Candidate> candidates;
-        for (const NamedDevice &each : devices_)
-            candidates.push_back(
-                {each.name, [device = each.device, shared, options] { return compile_on(*device, *shared, options); }});
-        const auto cpu = std::find_if(devices_.begin(), devices_.end(),
+        for (const NamedDevice &each : devices) {
+            Candidate &made = candidates.emplace_back();
+            made.name = each.name;
+            made.compile = [device = each.device, shared, options] { return compile_on(*device, *shared, options); };
+            if (best)
+                made.claim = [device = each.device, options] { return claim(*device, options.model_priority); };
+            if (candidates.size() > devices.size() - left)
+                made.note = "a model of a higher model_priority is on it";
+        }
+        const auto cpu = std::find_if(devices.begin(), devices.end(),
                                       [](const NamedDevice &each) { return each.device->name() == "CPU"; });
         return make_pool(std::move(candidates), policy_, options.num_requests,
-                         static_cast<size_t>(cpu - devices_.begin()));
+                         static_cast<size_t>(cpu - devices.begin()));
     }
 
   private:
     const std::string name_, what_;
     const PoolPolicy policy_;
     const std::vector<NamedDevice> devices_;
+
+    /// The devices as a model of that priority may have them: those that models of a higher one are on come last, and
+    /// so many they are. When they are on all, the last device comes first.
+    std::pair<std::vector<NamedDevice>, size_t> in_order(ModelPriority priority) const
+    {
+        std::vector<NamedDevice> devices = devices_;
+        const auto left = std::stable_partition(devices.begin(), devices.end(), [&](const NamedDevice &each) {
+            return !is_claimed_above(*each.device, priority);
+        });
+        if (left == devices.begin())
+            std::rotate(devices.begin(), devices.end() - 1, devices.end());
+        return {devices, static_cast<size_t>(devices.end() - left)};
+    }
 };
 
 } // namespace

@@ -26,6 +26,7 @@ std::shared_ptr<Device> make_multi(std::vector<NamedDevice>);
 std::shared_ptr<Device> make_multi(const std::string &arguments);
 
 /// AUTO: the first of the devices that can run the model; the CPU, when it is among them, until that one is compiled.
+/// Devices that other models of AUTO with a higher model_priority are on when it is compiled come last.
 std::shared_ptr<Device> make_auto(std::vector<NamedDevice>);
 /// From a list, or from nothing: then all devices of this machine that are no devices for checking. Throws Error.
 std::shared_ptr<Device> make_auto(const std::string &arguments);

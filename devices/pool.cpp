@@ -133,6 +133,7 @@ class Pool final : public CompiledModel {
         Candidate candidate;
         State state = State::untried;
         std::shared_ptr<CompiledModel> model{}; ///< present when ready, and when left out: jobs may still be there
+        std::shared_ptr<void> claim{};          ///< on the device, while it is ready or being compiled for
         std::string fault{};                    ///< why it failed or was left out
         size_t in_flight = 0;
         uint64_t jobs = 0; ///< that ended well
@@ -253,8 +254,11 @@ class Pool final : public CompiledModel {
     void make(size_t index)
     {
         std::shared_ptr<CompiledModel> model;
+        std::shared_ptr<void> claim;
         std::string fault;
         try {
+            if (lanes_[index].candidate.claim)
+                claim = lanes_[index].candidate.claim();
             model = lanes_[index].candidate.compile();
         } catch (...) {
             fault = sentence_of(std::current_exception());
@@ -262,6 +266,8 @@ class Pool final : public CompiledModel {
         if (!model)
             warn("device " + lanes_[index].candidate.name + " is left out: " + fault);
         std::lock_guard lock(mutex_);
+        if (model)
+            lanes_[index].claim = std::move(claim);
         lanes_[index].model = std::move(model);
         lanes_[index].fault = fault;
         lanes_[index].state = fault.empty() ? State::ready : State::failed;
@@ -292,6 +298,7 @@ class Pool final : public CompiledModel {
         if (lane.state != State::ready || lane.in_flight > 0 || wanted || first_ready() >= helper_)
             return;
         lane.state = State::given_up;
+        lane.claim.reset();
         makers_.emplace_back([unused = std::move(lane.model)]() mutable { unused.reset(); });
     }
 
@@ -471,6 +478,7 @@ class Pool final : public CompiledModel {
             if (lane.state != State::ready)
                 continue;
             lane.state = State::left_out;
+            lane.claim.reset();
             lane.fault = sentence_of(entry.error);
             warning = "device " + lane.candidate.name + " is left out from now on, because a job failed there that " +
                       "ran elsewhere: " + lane.fault;
@@ -521,6 +529,8 @@ class Pool final : public CompiledModel {
         case State::left_out: reason = "left out after " + ran + ": " + lane.fault; break;
         case State::given_up: reason = "given up when a device before it was ready; " + ran; break;
         }
+        if (!lane.candidate.note.empty())
+            reason += "; " + lane.candidate.note;
         all.push_back({place, lane.candidate.name, reason});
         if (lane.state == State::ready)
             for (Setting &setting : lane.model->settings())

@@ -13,6 +13,9 @@ namespace leat {
 struct Candidate {
     std::string name;
     std::function<std::unique_ptr<CompiledModel>()> compile;
+    /// What is held from before compile() until the device has no part in the model any more; may be absent.
+    std::function<std::shared_ptr<void>()> claim{};
+    std::string note{}; ///< why it stands where it does in the order, for people; may be empty
 };
 
 /// How a pool uses its candidates, which are in the order of priority.

@@ -56,6 +56,12 @@ size_t depth_of(LeatAsyncFilter *self)
     return std::max<guint>(1, class_of(self)->depth(self));
 }
 
+guint most_depth_of(LeatAsyncFilter *self)
+{
+    LeatAsyncFilterClass *klass = class_of(self);
+    return std::max<guint>(1, (klass->most_depth ? klass->most_depth : klass->depth)(self));
+}
+
 /// What chain() answers for a buffer of the segment that is entering now.
 GstFlowReturn tell_flow(AsyncFilterState &state)
 {
@@ -302,7 +308,7 @@ void answer(LeatAsyncFilter *self, PendingQuery &pending)
 {
     const bool result = gst_pad_peer_query(self->srcpad, pending.query);
     if (result && GST_QUERY_TYPE(pending.query) == GST_QUERY_ALLOCATION)
-        ask_for_buffers(pending.query, static_cast<guint>(depth_of(self)));
+        ask_for_buffers(pending.query, most_depth_of(self));
     self->state->queue.update([&] {
         pending.result = result;
         pending.answered = true;
@@ -711,7 +717,7 @@ GstStateChangeReturn change_state(GstElement *element, GstStateChange transition
         leat::reset(*self->state);
         if (klass->open && !klass->open(self))
             return GST_STATE_CHANGE_FAILURE;
-        self->state->pace.begin(leat::depth_of(self));
+        self->state->pace.begin(leat::most_depth_of(self));
     }
     const auto result = GST_ELEMENT_CLASS(leat_async_filter_parent_class)->change_state(element, transition);
     // The pads have stopped by now; the work in flight ends in its own time.

@@ -69,8 +69,10 @@ struct LeatAsyncFilterClass {
     gboolean (*open)(LeatAsyncFilter *);
     /// READY to NULL: lets go of what load() and open() got. Optional.
     void (*close)(LeatAsyncFilter *);
-    /// Buffers that may be inside at once, at least 1; the most right after open(), and fewer when that changes.
+    /// Buffers that may be inside at once, at least 1.
     guint (*depth)(LeatAsyncFilter *);
+    /// The most that depth() becomes before close(). Optional; without it depth() stays what it is after open().
+    guint (*most_depth)(LeatAsyncFilter *);
     /// Called on the sink pad's thread, before the buffers with these caps. FALSE refuses the caps. Optional.
     gboolean (*set_caps)(LeatAsyncFilter *, GstCaps *);
     /// What becomes of buffers that come too fast. Optional; without it upstream waits.

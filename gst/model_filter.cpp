@@ -285,7 +285,7 @@ void take_model(ModelFilterState &state, const ModelSettings &settings, std::sha
     state.stats_told = AsyncQueue::Clock::now();
     std::lock_guard lock(state.mutex);
     state.model_name = std::filesystem::path(settings.model).stem().string();
-    state.depth = static_cast<guint>(settings.nireq ? settings.nireq : std::max(1, model->compiled->depth()));
+    state.depth = static_cast<guint>(settings.nireq ? settings.nireq : std::max(1, model->compiled->most_depth()));
     state.bounded = settings.latency_bound > 0;
     state.inferred = state.skipped = state.jobs = 0;
     state.most_in_flight = 0;
@@ -321,6 +321,13 @@ void close(LeatAsyncFilter *filter)
     state.loading.reset();
     std::lock_guard lock(state.mutex);
     std::swap(state.model, last);
+}
+
+guint most_depth(LeatAsyncFilter *filter)
+{
+    ModelFilterState &state = state_of(filter);
+    std::lock_guard lock(state.mutex);
+    return state.depth;
 }
 
 guint depth(LeatAsyncFilter *filter)
@@ -855,6 +862,7 @@ static void leat_model_filter_class_init(LeatModelFilterClass *klass)
     filter_class->open = leat::open;
     filter_class->close = leat::close;
     filter_class->depth = leat::depth;
+    filter_class->most_depth = leat::most_depth;
     filter_class->set_caps = leat::set_caps;
     filter_class->policy = leat::policy;
     filter_class->prepare = leat::prepare;

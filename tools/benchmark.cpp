@@ -71,7 +71,7 @@ int requests_of(const BenchmarkOptions &options, const CompiledModel &model)
 {
     if (options.synchronous)
         return 1;
-    return options.model.compile.num_requests > 0 ? options.model.compile.num_requests : model.depth();
+    return options.model.compile.num_requests > 0 ? options.model.compile.num_requests : model.most_depth();
 }
 
 /// A number among the device's settings; 0 when it does not say.
@@ -91,7 +91,7 @@ SweepPoint try_point(const BenchmarkOptions &options, const Options &compile, Sw
         if (point.streams == 0)
             point.streams = setting_of(*model.compiled, "num_streams");
         if (point.requests == 0)
-            point.requests = is_latency(options) ? 1 : model.compiled->depth();
+            point.requests = is_latency(options) ? 1 : model.compiled->most_depth();
         const std::string about = "sweep: streams " + std::to_string(point.streams) + ", requests " +
                                   std::to_string(point.requests) + ", batch " + std::to_string(point.batch);
         const Measurement measured = measure_with_bar(model, point.requests, options.limit, about);

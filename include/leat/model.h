@@ -103,6 +103,8 @@ class CompiledModel {
     virtual std::span<const Port> outputs() const = 0;
     /// Jobs worth keeping in flight. With Options::latency_bound_ms it changes while jobs run.
     virtual int depth() const = 0;
+    /// The most that depth() becomes while jobs run.
+    virtual int most_depth() const { return depth(); }
     /// Memory of that shape which the device reads or writes without a copy. The port's shape must be static.
     virtual Tensor allocate(const Port &) const = 0;
     /// Whether images or tensors of the job lie in memory that only this device reaches.

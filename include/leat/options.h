@@ -18,10 +18,12 @@ enum class InferencePrecision { automatic, f32, bf16, f16 };
 /// What a user asks of a compiled model. 0 means "decide for me"; what was decided is in CompiledModel::settings().
 struct Options {
     PerformanceHint performance_hint = PerformanceHint::latency;
-    /// On the CPU, jobs of a higher model start first; of sixteen that start one is whoever has waited longest.
+    /// On the CPU, jobs of a higher model start first; of sixteen that start one is whoever has waited longest. AUTO
+    /// takes a device that no higher model is on, if it can.
     ModelPriority model_priority = ModelPriority::medium;
     /// Milliseconds under which the 99th percentile of the latencies shall stay, while as many jobs are kept in flight
-    /// as CompiledModel::depth() says at the time: it becomes the most that the bound allows. 0: no bound.
+    /// as CompiledModel::depth() says at the time: it begins with one and becomes the most that the bound allows. 0: no
+    /// bound.
     int latency_bound_ms = 0;
     int num_requests = 0; ///< jobs that the application will keep in flight
     int num_streams = 0;  ///< lanes that run jobs side by side

@@ -1,6 +1,8 @@
 #include "devices/core.h"
 #include "devices/devices.h"
 #include "inference/graph.h"
+#include "support/resident_memory.h"
+#include "support/sanitized.h"
 
 #include <leat/request.h>
 
@@ -325,6 +327,45 @@ output %10
         EXPECT_EQ(a.outputs[i].type(), b.outputs[i].type());
         expect_near(a.outputs[i], b.outputs[i]);
     }
+}
+
+TEST(Cpu, StreamsShareTheWeights)
+{
+    if (sanitized)
+        GTEST_SKIP() << "a sanitizer keeps freed memory";
+    constexpr int64_t side = 4096;
+    constexpr double weights_mib = 4. * side * side / (1 << 20);
+    double grown[2];
+    for (int streams : {1, 2}) {
+        Graph graph = parse(R"(graph "product"
+input %0:f32[1x4096] "x"
+input %1:f32[4096x4096] "w"
+%2:f32[*] "y" = MatMul(%0, %1) "product"
+output %2
+)");
+        const double before = resident_mib();
+        graph.values[1].constant = counted({side, side});
+        graph.inputs.resize(1);
+        Options options;
+        options.performance_hint = PerformanceHint::throughput;
+        options.inference_precision = InferencePrecision::f32;
+        options.num_streams = streams;
+        const auto model = compile_shared(std::make_shared<const Graph>(std::move(graph)), "CPU", options, {});
+        if (model->depth() != 2 * streams)
+            GTEST_SKIP() << "there is one core only";
+        std::vector<Job> jobs(4);
+        std::vector<std::promise<void>> done(jobs.size());
+        for (size_t i = 0; i < jobs.size(); i++) {
+            jobs[i].inputs = {counted({1, side})};
+            jobs[i].done = [&, i](Job &) { done[i].set_value(); };
+            model->submit(jobs[i]);
+        }
+        for (auto &each : done)
+            each.get_future().wait();
+        grown[streams - 1] = resident_mib() - before;
+    }
+    EXPECT_GT(grown[0], weights_mib / 2);
+    EXPECT_LT(grown[1], grown[0] + weights_mib / 2);
 }
 
 TEST(Cpu, AFaultWhileItRunsIsTheErrorOfTheJob)

@@ -125,6 +125,25 @@ TEST(InFlightLimit, DoesNotGrowWhileTheApplicationKeepsLessInFlight)
     EXPECT_EQ(simulation.limit.now(), before);
 }
 
+TEST(InFlightLimit, KeepsTheBoundFromTheFirstJobOnAndDoubles)
+{
+    Simulation simulation(45, 64, 1);
+    EXPECT_EQ(simulation.limit.now(), 1);
+    simulation.run(3 * InFlightLimit::first_window + 10, always(1));
+    EXPECT_EQ(simulation.limit.now(), 8);
+    Simulation slow(45, 64, 1);
+    slow.run(150, always(10));
+    EXPECT_LE(slow.late, 8) << "those under the first limit that failed, and no more";
+    EXPECT_EQ(slow.limit.now(), 4);
+}
+
+TEST(InFlightLimit, AFirstJobThatIsLateDoesNotEndTheDoubling)
+{
+    Simulation simulation(45, 64, 1);
+    simulation.run(3 * InFlightLimit::first_window + 10, [](int job) { return job == 0 ? 1000. : 1.; });
+    EXPECT_EQ(simulation.limit.now(), 8);
+}
+
 TEST(InFlightLimit, FailedJobsSayNothing)
 {
     InFlightLimit limit(10, 2);
@@ -132,17 +151,19 @@ TEST(InFlightLimit, FailedJobsSayNothing)
         limit.submitted();
         limit.failed();
     }
-    EXPECT_EQ(limit.now(), 2);
+    EXPECT_EQ(limit.now(), 1);
     EXPECT_EQ(limit.submitted().in_flight, 1);
 }
 
 TEST(InFlightLimit, NeverExceedsWhatTheDeviceTakes)
 {
-    InFlightLimit limit(10, 8);
-    limit.allow(3);
-    EXPECT_EQ(limit.now(), 3);
-    limit.allow(8);
-    EXPECT_EQ(limit.now(), 3) << "it grows as the latencies allow";
+    Simulation simulation(1000, 8, 1);
+    simulation.run(1000, always(1));
+    EXPECT_EQ(simulation.limit.now(), 8);
+    simulation.limit.allow(3);
+    EXPECT_EQ(simulation.limit.now(), 3);
+    simulation.limit.allow(8);
+    EXPECT_EQ(simulation.limit.now(), 3) << "it grows as the latencies allow";
 }
 
 TEST(InFlightLimit, TheReasonSaysWhatWasMeasured)

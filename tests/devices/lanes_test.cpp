@@ -7,6 +7,10 @@
 #include <atomic>
 #include <future>
 #include <numeric>
+#include <set>
+
+#include <pthread.h>
+#include <sched.h>
 
 namespace leat::cpu {
 namespace {
@@ -354,6 +358,50 @@ TEST(Lanes, NarrowLanesRunSideBySideUpToTheClientsStreams)
         }
     }
     EXPECT_LE(most, 2);
+}
+
+TEST(Lanes, ThreadsAreNamedAndPinned)
+{
+    cpu_set_t allowed;
+    ASSERT_EQ(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+    if (pthread_setaffinity_np(pthread_self(), sizeof allowed, &allowed) != 0)
+        GTEST_SKIP() << "this container does not let threads be pinned";
+    Sets sets;
+    std::set<std::string> want;
+    for (int cpu = 0; cpu < CPU_SETSIZE && sets.size() < 2; cpu++)
+        if (CPU_ISSET(static_cast<size_t>(cpu), &allowed)) {
+            sets.push_back({cpu});
+            want.insert("leat-cpu-" + std::to_string(cpu) + " on " + std::to_string(cpu));
+        }
+    std::mutex mutex;
+    std::set<std::string> seen;
+    Gate gate;
+    std::vector<Job> jobs(sets.size());
+    {
+        Lanes::Client client(std::make_shared<Lanes>(), static_cast<int>(sets.size()), sets, true,
+                             [&](Job &, LaneContext &) {
+                                 char name[16];
+                                 cpu_set_t mask;
+                                 pthread_getname_np(pthread_self(), name, sizeof name);
+                                 sched_getaffinity(0, sizeof mask, &mask);
+                                 std::string text = std::string(name) + " on";
+                                 for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
+                                     if (CPU_ISSET(cpu, &mask))
+                                         text += ' ' + std::to_string(cpu);
+                                 {
+                                     std::lock_guard lock(mutex);
+                                     seen.insert(text);
+                                 }
+                                 gate.wait();
+                             });
+        for (Job &job : jobs) {
+            job.done = [](Job &) {};
+            client.submit(job);
+        }
+        gate.wait_for_waiting(static_cast<int>(jobs.size())); // side by side
+        gate.open();
+    }
+    EXPECT_EQ(seen, want);
 }
 
 TEST(Lanes, WideAndNarrowJobsNeverShareCores)

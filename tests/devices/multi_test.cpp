@@ -80,6 +80,18 @@ TEST(Multi, JobGoesToTheFirstDeviceWithRoom)
     EXPECT_TRUE(jobs.all_right());
 }
 
+TEST(Multi, DepthIsTheSumAndAutosThatOfItsDevice)
+{
+    Pair devices;
+    EXPECT_EQ(devices.multi()->depth(), 3);
+    const auto model = devices.automatic();
+    await_setting(*model, "device_2", "CPU: given up when a device before it was ready; 0 jobs so far");
+    EXPECT_EQ(model->depth(), 2);
+    Options options;
+    options.num_requests = 7;
+    EXPECT_EQ(devices.multi(options)->depth(), 7);
+}
+
 TEST(Multi, CountsTheJobsOfEachDevice)
 {
     Pair devices;
@@ -204,7 +216,7 @@ TEST(Multi, NoneLostNoneTwice)
 {
     Warnings warnings;
     const auto model = Core::compile_model(Model(std::make_shared<const Graph>(doubling_graph())),
-                                           "MULTI:FAKE(depth=2,outputs=reference,fail_every=50),REF");
+                                           "MULTI:FAKE(depth=2,outputs=reference,fail_every=2),REF");
     std::vector<std::unique_ptr<CountedJobs>> sets;
     std::vector<std::thread> senders;
     for (int t = 0; t < 4; t++)
@@ -273,6 +285,42 @@ TEST(Auto, RuntimeFallbackCompilesForTheNextDevice)
     EXPECT_TRUE(jobs.all_right());
     EXPECT_EQ(warnings.all().size(), 1u);
     EXPECT_EQ(setting_of(*model, "device_chosen"), "CPU: the first of ACCELERATOR, CPU that can run the model");
+}
+
+TEST(Auto, ModelPriorityKeepsDevicesForHigherModels)
+{
+    Pair devices;
+    Options high, low;
+    high.model_priority = ModelPriority::high;
+    low.model_priority = ModelPriority::low;
+    const auto on = [](const CompiledModel &model) { return setting_of(model, "device_chosen"); };
+    auto first = devices.automatic(high);
+    await_setting(*first, "device_2", "CPU: given up when a device before it was ready; 0 jobs so far");
+    auto second = devices.automatic();
+    EXPECT_EQ(on(*second), "CPU: the first of CPU, ACCELERATOR that can run the model");
+    EXPECT_EQ(setting_of(*second, "device_2"), "ACCELERATOR: not needed: a device before it runs the model; a model of "
+                                               "a higher model_priority is on it");
+    auto third = devices.automatic(low);
+    EXPECT_EQ(on(*third), "CPU: the first of CPU, ACCELERATOR that can run the model") << "the last, as all are taken";
+    auto equal = devices.automatic(high);
+    await_setting(*equal, "device_chosen", "ACCELERATOR: the first of ACCELERATOR, CPU that can run the model");
+    first.reset();
+    equal.reset();
+    second = devices.automatic();
+    await_setting(*second, "device_chosen", "ACCELERATOR: the first of ACCELERATOR, CPU that can run the model");
+}
+
+TEST(Auto, DevicesThatAreLeftToOthersAreTakenWhenTheRestFails)
+{
+    Warnings warnings;
+    Pair devices;
+    Options high;
+    high.model_priority = ModelPriority::high;
+    const auto first = devices.automatic(high);
+    await_setting(*first, "device_2", "CPU: given up when a device before it was ready; 0 jobs so far");
+    devices.second->fail_compile("no memory");
+    const auto second = devices.automatic();
+    await_setting(*second, "device_chosen", "ACCELERATOR: the first of CPU, ACCELERATOR that can run the model");
 }
 
 TEST(Auto, DestructorWaitsForWhatIsBeingCompiled)

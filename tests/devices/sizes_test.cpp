@@ -1,5 +1,6 @@
 #include "devices/core.h"
 #include "inference/graph.h"
+#include "support/resident_memory.h"
 #include "support/sanitized.h"
 #include "support/shared_data.h"
 
@@ -8,11 +9,8 @@
 
 #include <gtest/gtest.h>
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
 #include <iostream>
 #include <random>
 #include <vector>
@@ -28,14 +26,6 @@ int inferences(int otherwise)
 {
     const char *text = std::getenv("LEAT_SIZES_INFERENCES");
     return text ? std::max(std::atoi(text), settled + 1) : otherwise;
-}
-
-double resident_mib()
-{
-    std::ifstream facts("/proc/self/statm");
-    double total = 0, resident = 0;
-    facts >> total >> resident;
-    return resident * static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 20);
 }
 
 /// Three convolutions, pooling and a softmax over any size of picture.
