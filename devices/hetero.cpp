@@ -518,23 +518,28 @@ class HeteroDevice final : public Device {
                 device, part.nodes.size(), range};
     }
 
-    /// What each device has, and why not more.
+    /// What each device has, and of that what the devices before it cannot run.
     void tell(Plan &plan, size_t parts) const
     {
         plan.settings.push_back(
             {"subgraphs", std::to_string(parts), "each node runs on the first of " + names() + " that can run it"});
         std::vector<size_t> sizes(devices_.size(), 0);
-        std::vector<std::map<std::string, size_t>> reasons(devices_.size());
-        for (const Affinity &affinity : plan.affinities) {
+        std::vector<std::map<std::string, size_t>> refused(devices_.size()); // by op
+        for (size_t n = 0; n < plan.affinities.size(); n++) {
+            const Affinity &affinity = plan.affinities[n];
             sizes[affinity.device]++;
             if (!affinity.reason.empty())
-                reasons[affinity.device][affinity.reason]++;
+                refused[affinity.device][std::string(plan.graph.nodes[n].op->name)]++;
         }
         for (size_t d = 0; d < devices_.size(); d++) {
-            std::string text = std::to_string(sizes[d]) + " of " + count(plan.affinities.size(), "node");
-            for (const auto &[reason, nodes] : reasons[d])
-                text += "; " + std::to_string(nodes) + " because " + reason;
-            plan.settings.push_back({"device_" + std::to_string(d + 1), devices_[d].name, text});
+            std::string ops;
+            for (const auto &[op, nodes] : refused[d])
+                ops += (ops.empty() ? "" : ", ") + std::to_string(nodes) + ' ' + op;
+            plan.settings.push_back({"device_" + std::to_string(d + 1), devices_[d].name,
+                                     std::to_string(sizes[d]) + " of " + count(plan.affinities.size(), "node") +
+                                         (ops.empty() ? ""
+                                                      : "; the devices before it refuse " + ops +
+                                                            ", for the reasons that the nodes tell")});
         }
     }
 };

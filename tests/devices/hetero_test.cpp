@@ -55,8 +55,7 @@ TEST(Hetero, SettingsListAffinitiesAndSubgraphs)
               "3: each node runs on the first of FAKE(outputs=reference,ops=Relu), CPU that can run it");
     EXPECT_EQ(setting_of(*model, "device_1"), "FAKE(outputs=reference,ops=Relu): 2 of 6 nodes");
     EXPECT_EQ(setting_of(*model, "device_2"),
-              "CPU: 4 of 6 nodes; 3 because FAKE(outputs=reference,ops=Relu): the op Add is not among those of its "
-              "script; 1 because FAKE(outputs=reference,ops=Relu): the op Mul is not among those of its script");
+              "CPU: 4 of 6 nodes; the devices before it refuse 3 Add, 1 Mul, for the reasons that the nodes tell");
     EXPECT_EQ(setting_of(*model, "subgraph_1"), "CPU: 2 nodes, \"a1\" to \"b1\"");
     EXPECT_EQ(setting_of(*model, "subgraph_2"), "FAKE(outputs=reference,ops=Relu): 2 nodes, \"a2\" to \"b2\"");
     EXPECT_EQ(setting_of(*model, "subgraph_3"), "CPU: 2 nodes, \"a3\" to \"sum\"");
