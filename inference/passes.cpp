@@ -21,6 +21,7 @@ constexpr Pass table[] = {
     {"fold_affine", fold_affine},
     {"split_batch_norm", split_batch_norm},
     {"recognise_softmax", recognise_softmax},
+    {"recognise_layer_normalization", recognise_layer_normalization},
     {"recognise_activations", recognise_activations},
     {"fuse_post_ops", fuse_post_ops},
 };

@@ -46,6 +46,8 @@ int simplify_transposes(Graph &);
 int fold_into_image(Graph &);
 /// Finds Softmax in the exponential, sum and quotient that exporters write for it.
 int recognise_softmax(Graph &);
+/// Finds LayerNormalization over the last axis in the arithmetic that exporters write for it.
+int recognise_layer_normalization(Graph &);
 /// Finds Swish, HardSwish, HardSigmoid, Mish and Gelu in the arithmetic that exporters write for them.
 int recognise_activations(Graph &);
 /// Fuses activations and residual sums into the node whose result they take.

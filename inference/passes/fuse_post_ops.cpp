@@ -43,15 +43,16 @@ std::optional<PostOp> unary_post_op(const Rewriter &graph, int index)
 
 namespace {
 
-/// True when `operand` spreads over a value of that shape as one number, one number per channel, or one per element.
-bool spreads_simply(const Shape &operand, const Shape &shape)
+/// True when `operand` spreads over a value of that shape as one number, one number for each index of `axis`, or one
+/// per element.
+bool spreads_simply(const Shape &operand, const Shape &shape, size_t axis)
 {
     if (operand == shape || std::all_of(operand.begin(), operand.end(), [](int64_t size) { return size == 1; }))
         return true;
     if (shape.size() < 2 || operand.size() > shape.size())
         return false;
     Shape channels(shape.size(), 1);
-    channels[1] = shape[1];
+    channels[axis] = shape[axis];
     Shape padded(shape.size() - operand.size(), 1);
     padded.insert(padded.end(), operand.begin(), operand.end());
     return padded == channels;
@@ -75,7 +76,10 @@ std::optional<PostOp> binary_post_op(const Rewriter &graph, int index, ValueId i
     const ValueId operand = node.inputs[node.inputs[0] == in ? 1 : 0];
     const Value &value = graph.value(in), &other = graph.value(operand), &result = graph.value(node.outputs[0]);
     if (!value.shape || !other.shape || !is_static(*value.shape) || !is_static(*other.shape) ||
-        result.shape != value.shape || other.type != value.type || !spreads_simply(*other.shape, *value.shape))
+        result.shape != value.shape || other.type != value.type)
+        return {};
+    const size_t channels = graph.is(graph.maker(in), "MatMul") ? value.shape->size() - 1 : 1; // columns
+    if (!spreads_simply(*other.shape, *value.shape, channels))
         return {};
     return PostOp{PostOp::Kind::binary, node.op, {}, operand};
 }

@@ -3,7 +3,6 @@
 #include "vector_functions.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace leat::cpu {
 namespace {
@@ -31,11 +30,12 @@ class Normalise final : public Kernel {
         const auto *factors = reinterpret_cast<const float *>(launch.in[1]);
         const auto *offsets = n_.has_offset ? reinterpret_cast<const float *>(launch.in[2]) : nullptr;
         parallel_for(n_.rows, threads_, [&](int64_t first, int64_t last) {
-            std::vector<float> squares(static_cast<size_t>(n_.length)), made(squares.size());
+            std::vector<float> made(static_cast<size_t>(n_.length));
             for (int64_t row = first; row < last; row++) {
                 const int64_t offset = row * n_.length * floats_.element();
                 float *out = floats_.made(launch.out[0] + offset, made.data());
-                normalise(floats_.read(launch.in[0] + offset, n_.length, out), out, squares);
+                const float *in = floats_.read(launch.in[0] + offset, n_.length, out);
+                vector_normalise(out, in, n_.length, n_.centred, n_.epsilon);
                 if (n_.channels == 0)
                     scale_elements(out, factors, offsets);
                 else
@@ -49,18 +49,8 @@ class Normalise final : public Kernel {
     Normalisation n_;
     Floats floats_;
     int threads_;
-    Apply affine_ = vector_function(Function::affine), square_ = vector_function(Function::square),
-          mul_ = vector_function(Function::mul), add_ = vector_function(Function::add);
-
-    void normalise(const float *in, float *out, std::vector<float> &squares) const
-    {
-        const auto count = static_cast<float>(n_.length);
-        const float mean = n_.centred ? vector_sum(in, n_.length) / count : 0.f;
-        affine_(out, in, nullptr, false, n_.length, 1, -mean);
-        square_(squares.data(), out, nullptr, false, n_.length, 0, 0);
-        const float variance = vector_sum(squares.data(), n_.length) / count;
-        affine_(out, out, nullptr, false, n_.length, 1 / std::sqrt(variance + n_.epsilon), 0);
-    }
+    Apply affine_ = vector_function(Function::affine), mul_ = vector_function(Function::mul),
+          add_ = vector_function(Function::add);
 
     void scale_elements(float *out, const float *factors, const float *offsets) const
     {

@@ -8,6 +8,7 @@
 #include "inference/bfloat16-inl.h"
 #include <hwy/contrib/math/math-inl.h>
 
+#include <cmath>
 #include <cstring>
 #include <iterator>
 #include <limits>
@@ -311,6 +312,29 @@ void softmax(float *to, const float *from, int64_t count)
     apply<Mul>(to, to, &(total = 1 / total), true, count, 0, 0);
 }
 
+void normalise(float *to, const float *from, int64_t count, bool centred, float epsilon)
+{
+    const D d;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    const float mean = centred ? sum_of(from, count) / static_cast<float>(count) : 0.f;
+    V squares = of(0), others = of(0);
+    float rest = 0;
+    int64_t i = 0;
+    for (; i + 2 * lanes <= count; i += 2 * lanes) {
+        const V a = hn::Sub(hn::LoadU(d, from + i), of(mean)), b = hn::Sub(hn::LoadU(d, from + i + lanes), of(mean));
+        squares = hn::MulAdd(a, a, squares);
+        others = hn::MulAdd(b, b, others);
+    }
+    for (; i < count; i++)
+        rest += (from[i] - mean) * (from[i] - mean);
+    const float sum = rest + hn::GetLane(hn::SumOfLanes(d, hn::Add(squares, others)));
+    const float factor = 1 / std::sqrt(sum / static_cast<float>(count) + epsilon);
+    for (i = 0; i + lanes <= count; i += lanes)
+        hn::StoreU(hn::Mul(hn::Sub(hn::LoadU(d, from + i), of(mean)), of(factor)), d, to + i);
+    for (; i < count; i++)
+        to[i] = (from[i] - mean) * factor;
+}
+
 void mix(float *to, const float *row, const int32_t *first, const float *weights, int64_t taps, int64_t count,
          int64_t channels)
 {
@@ -444,6 +468,7 @@ HWY_EXPORT(sum_of);
 HWY_EXPORT(max_of);
 HWY_EXPORT(min_of);
 HWY_EXPORT(softmax);
+HWY_EXPORT(normalise);
 HWY_EXPORT(mix);
 HWY_EXPORT(quantise);
 HWY_EXPORT(dequantise);
@@ -493,6 +518,11 @@ void vector_narrow(std::byte *to, const float *from, int64_t count)
 void vector_softmax(float *to, const float *from, int64_t count)
 {
     HWY_DYNAMIC_DISPATCH(softmax)(to, from, count);
+}
+
+void vector_normalise(float *to, const float *from, int64_t count, bool centred, float epsilon)
+{
+    HWY_DYNAMIC_DISPATCH(normalise)(to, from, count, centred, epsilon);
 }
 
 void mix_pixels(float *to, const float *row, const int32_t *first, const float *weights, int64_t taps, int64_t count,

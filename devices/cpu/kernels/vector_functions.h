@@ -60,6 +60,10 @@ float vector_min(const float *values, int64_t count);
 /// e^(from[i] - highest) over the sum of all. `to` may be `from`.
 void vector_softmax(float *to, const float *from, int64_t count);
 
+/// Brings a row to mean 0, unless `centred` is false, and to variance 1, with `epsilon` added to the variance before
+/// its root is taken. `to` may be `from`.
+void vector_normalise(float *to, const float *from, int64_t count, bool centred, float epsilon);
+
 /// Integers of 8 bits that stand for (integer - zero point) * scale. Rounds half to even, saturates.
 struct Quantisation {
     float scale = 1;
