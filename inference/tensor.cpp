@@ -8,6 +8,8 @@
 #include <limits>
 #include <new>
 
+#include <sys/mman.h>
+
 namespace leat {
 namespace {
 
@@ -20,14 +22,26 @@ constexpr TypeRow type_rows[] = {{"undefined", 0}, {"f32", 4}, {"f16", 2}, {"bf1
                                  {"u8", 1},        {"s8", 1},  {"u16", 2}, {"s16", 2},  {"u32", 4},
                                  {"s32", 4},       {"u64", 8}, {"s64", 8}, {"bool", 1}};
 
-constexpr std::align_val_t alignment{64};
+constexpr size_t huge_page = size_t(2) << 20;
+
+/// Asks for huge pages where whole ones fit: kernels walk weights and activations far apart, and each small page costs
+/// a look into the page tables.
+void use_huge_pages([[maybe_unused]] std::byte *data, [[maybe_unused]] size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+    ::madvise(data, bytes / huge_page * huge_page, MADV_HUGEPAGE); // a wish, which may be refused
+#endif
+}
 
 std::shared_ptr<std::byte> allocate(size_t bytes)
 {
+    const std::align_val_t alignment{bytes >= huge_page ? huge_page : 64};
     auto *data = static_cast<std::byte *>(::operator new(std::max<size_t>(bytes, 1), alignment, std::nothrow));
     if (!data)
         throw Error("no memory for a tensor of " + std::to_string(bytes) + " bytes");
-    return {data, [](std::byte *p) { ::operator delete(p, alignment); }};
+    if (bytes >= huge_page)
+        use_huge_pages(data, bytes);
+    return {data, [alignment](std::byte *p) { ::operator delete(p, alignment); }};
 }
 
 template <class To, class From> To convert(From value)
