@@ -120,6 +120,15 @@ template <class T> class TileCopy final : public Kernel {
         const int64_t out_row = loops_.strides[1][depth - 2], out_column = loops_.strides[1][depth - 1];
         in += at[0] + row * in_row;
         out += at[1] + row * out_row;
+        if (columns_ == 3) { // colours
+            for (int64_t r = 0; r < rows; r++, in += in_row, out += out_row) {
+                const T a = in[0], b = in[in_column], c = in[2 * in_column];
+                out[0] = a;
+                out[out_column] = b;
+                out[2 * out_column] = c;
+            }
+            return;
+        }
         for (int64_t column = 0; column < columns_; column += tile) {
             const int64_t columns = std::min(tile, columns_ - column);
             for (int64_t r = 0; r < rows; r++) {

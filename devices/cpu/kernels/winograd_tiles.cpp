@@ -5,6 +5,9 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <algorithm>
+#include <cstring>
+
 HWY_BEFORE_NAMESPACE();
 namespace leat::cpu::HWY_NAMESPACE {
 namespace {
@@ -95,13 +98,24 @@ void output(float *HWY_RESTRICT to, int64_t row_stride, int64_t rows, int64_t co
                 hn::Store(value, d, between + (y * winograd_in + x) * winograd_channels);
             });
         }
-        const V offset = bias ? hn::LoadU(d, bias + c) : hn::Zero(d);
+        const int64_t count = std::min(lanes, channels - c);
+        HWY_ALIGN float rest[winograd_channels] = {};
+        if (bias && count < lanes)
+            std::memcpy(rest, bias + c, static_cast<size_t>(count) * sizeof(float));
+        const V offset = !bias ? hn::Zero(d) : count < lanes ? hn::Load(d, rest) : hn::LoadU(d, bias + c);
         for (int64_t y = 0; y < rows; y++) {
             const float *row = between + y * winograd_in * winograd_channels;
             auto at = [&](int64_t x) { return hn::Load(d, row + x * winograd_channels); };
             transform_output(at(0), at(1), at(2), at(3), at(4), at(5), [&](int64_t x, V value) {
-                if (x < columns)
-                    hn::StoreU(hn::Add(value, offset), d, to + y * row_stride + x * channels + c);
+                float *pixel = to + y * row_stride + x * channels + c;
+                if (x >= columns)
+                    return;
+                if (count == lanes) {
+                    hn::StoreU(hn::Add(value, offset), d, pixel);
+                } else {
+                    hn::Store(hn::Add(value, offset), d, rest);
+                    std::memcpy(pixel, rest, static_cast<size_t>(count) * sizeof(float));
+                }
             });
         }
     }

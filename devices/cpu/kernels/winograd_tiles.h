@@ -5,8 +5,8 @@
 namespace leat::cpu {
 
 // The transforms of F(4x4, 3x3): A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", 2015. A tile
-// of 6x6 pixels gives 4x4 of the result with 36 multiplications instead of 144. Channels lie side by side; their number
-// is a multiple of winograd_channels.
+// of 6x6 pixels gives 4x4 of the result with 36 multiplications instead of 144. Channels lie side by side; the
+// picture's are a multiple of winograd_channels, and so are those of the products.
 
 constexpr int64_t winograd_in = 6, winograd_out = 4, winograd_points = winograd_in * winograd_in;
 constexpr int64_t winograd_channels = 16;
@@ -22,7 +22,8 @@ struct TileRange {
 void winograd_input(float *to, int64_t to_stride, const float *from, int64_t row_stride, int64_t channels,
                     TileRange rows, TileRange columns);
 
-/// A^T m A + bias: the first `rows` rows and `columns` columns of the result's tile. `bias` may be null.
+/// A^T m A + bias: the first `rows` rows, `columns` columns and `channels` channels of the result's tile, pixels of
+/// which lie `channels` apart. `bias` may be null.
 void winograd_output(float *to, int64_t row_stride, int64_t rows, int64_t columns, const float *from,
                      int64_t from_stride, int64_t channels, const float *bias);
 
