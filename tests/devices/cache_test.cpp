@@ -2,8 +2,10 @@
 #include "devices/devices.h"
 #include "devices/model_cache.h"
 #include "inference/ops.h"
+#include "inference/ports.h"
 #include "inference/read.h"
 #include "inference/warning.h"
+#include "support/shared_data.h"
 #include "support/temporary_folder.h"
 
 #include <leat/core.h>
@@ -274,6 +276,28 @@ TEST_F(Cache, KeepsTheTypesInWhichNodesCompute)
     ASSERT_TRUE(stored.compilation && stored.compilation->types);
     for (const Node &node : stored.compilation->graph.nodes)
         EXPECT_NE(node.name, "weights") << "stored before the types were chosen";
+}
+
+TEST_F(Cache, RealModelsGiveTheSameNumbersFromIt)
+{
+    SKIP_WITHOUT_SHARED_DATA();
+    for (const char *name : {"mobilenetv2-12-qdq", "landmarks_68_pfld", "version-RFB-320"})
+        for (InferencePrecision precision : {InferencePrecision::f32, InferencePrecision::bf16}) {
+            SCOPED_TRACE(std::string(name) + (precision == InferencePrecision::f32 ? " in f32" : " in bf16"));
+            options_.inference_precision = precision;
+            const fs::path file = shared_data() / "data/models/onnx" / (std::string(name) + ".onnx");
+            std::map<std::string, Dimensions> shapes; // one frame at a time
+            for (const Port &port : input_ports(*read_shared(file)))
+                for (int64_t size : port.shape)
+                    shapes[port.name].push_back(size < 0 ? 1 : size);
+            const auto graph = read_shared(file, shapes);
+            const auto first = load(*graph), second = load(*graph);
+            ASSERT_EQ(setting(*first, "loaded_from_cache"), "false");
+            ASSERT_EQ(setting(*second, "loaded_from_cache"), "true");
+            EXPECT_EQ(completed(*second).packed.size(), completed(*first).packed.size());
+            EXPECT_EQ(reports(*second), reports(*first));
+            EXPECT_EQ(run(*second), run(*first));
+        }
 }
 
 TEST_F(Cache, LeavesTypesOpenWhereSizesAre)

@@ -75,7 +75,8 @@ TEST(LatencyBound, IsAnOptionOfEveryDevice)
     Options options;
     options.latency_bound_ms = 3600000;
     const auto graph = std::make_shared<const Graph>(doubling_graph());
-    for (const char *device : {"CPU", "REF", "FAKE(depth=3)", "MULTI:REF,FAKE", "AUTO:CPU", "BATCH:REF(2)"}) {
+    for (const char *device :
+         {"CPU", "REF", "FAKE(depth=3)", "MULTI:REF,FAKE", "HETERO:REF,CPU", "AUTO:CPU", "BATCH:REF(2)"}) {
         const auto model = compile_shared(graph, device, options, {});
         EXPECT_EQ(value_of(*model, "latency_bound_ms"), "3600000") << device;
         EXPECT_EQ(value_of(*model, "requests_in_flight"), std::to_string(model->depth())) << device;
