@@ -1,6 +1,7 @@
 #include "async_filter.h"
 
 #include "gst/durations.h"
+#include "gst/latency_histogram.h"
 
 #include <gst/video/video.h>
 
@@ -28,6 +29,7 @@ struct AsyncFilterState {
     bool eos = false;                      // upstream said EOS: nobody asks for the flow return any more
     uint64_t frames_in = 0, frames_out = 0;
     Durations latency;
+    LatencyHistogram latencies; // what the LATENCY query answers from
     GstClockTime reported_latency = 0;
     bool live = false;
     Pace pace;
@@ -113,8 +115,8 @@ GstClockTime estimate_latency(LeatAsyncFilter *self, GstClockTime frame_duration
     AsyncFilterState &state = *self->state;
     {
         std::lock_guard lock(state.mutex);
-        if (state.latency.count() >= 32)
-            return std::min(bound, to_clock_time(state.latency.percentile(99)) * 11 / 10);
+        if (state.latencies.count() >= 32)
+            return std::min(bound, to_clock_time(state.latencies.percentile(99)) * 21 / 20);
     }
     return std::min(bound, GST_CLOCK_TIME_IS_VALID(frame_duration) ? depth_of(self) * frame_duration : 0);
 }
@@ -129,7 +131,8 @@ void watch_latency(LeatAsyncFilter *self, const AsyncQueue::Entry &entry)
         std::lock_guard lock(state.mutex);
         state.frames_out++;
         state.latency.add(state.last_ready - entry.entered);
-        if (!state.live || state.latency.count() % 64 != 32)
+        state.latencies.add(state.last_ready - entry.entered, state.last_ready);
+        if (!state.live || state.latencies.count() % 64 != 32)
             return;
     }
     const GstClockTime now = estimate_latency(self, GST_CLOCK_TIME_NONE);
@@ -671,6 +674,7 @@ void reset(AsyncFilterState &state)
     state.earliest = GST_CLOCK_TIME_NONE;
     state.proportion = 1;
     state.latency.clear();
+    state.latencies.clear();
     state.reported_latency = 0;
 }
 

@@ -3,6 +3,7 @@
 #include "gst/durations.h"
 #include "gst/errors.h"
 #include "gst/pads.h"
+#include "gst/periodic_call.h"
 #include "gst/tracer.h"
 
 #include <leat/error.h>
@@ -168,6 +169,7 @@ struct Loading {
 struct ModelFilterState {
     const uint64_t stream = next_stream();
     std::optional<Loading> loading; // under the element's state lock
+    PeriodicCall stats_call;
 
     std::mutex mutex; // guards what follows
     std::shared_ptr<const ImageModel> model;
@@ -184,7 +186,6 @@ struct ModelFilterState {
 
     // Source pad's thread alone.
     JobTracks tracks;
-    AsyncQueue::Clock::time_point stats_told{};
 };
 
 namespace {
@@ -282,7 +283,6 @@ std::shared_ptr<const ImageModel> loaded_model(LeatModelFilter *self, const Mode
 void take_model(ModelFilterState &state, const ModelSettings &settings, std::shared_ptr<const ImageModel> model)
 {
     state.frames_since_start = 0;
-    state.stats_told = AsyncQueue::Clock::now();
     std::lock_guard lock(state.mutex);
     state.model_name = std::filesystem::path(settings.model).stem().string();
     state.depth = static_cast<guint>(settings.nireq ? settings.nireq : std::max(1, model->compiled->most_depth()));
@@ -499,7 +499,7 @@ GstBuffer *with_results(LeatModelFilter *self, GstBuffer *buffer, FrameWork &wor
     }
 }
 
-GstFlowReturn finish_frame(LeatAsyncFilter *filter, AsyncItem &item, GstBuffer **out)
+GstFlowReturn finish(LeatAsyncFilter *filter, AsyncItem &item, GstBuffer **out)
 {
     LeatModelFilter *self = LEAT_MODEL_FILTER(filter);
     GstBuffer *buffer = GST_BUFFER_CAST(item.object.release());
@@ -574,22 +574,18 @@ GstStructure *stats(LeatModelFilter *self, const char *name)
     return stats;
 }
 
-/// Posts the statistics if it is time to. Source pad's thread.
-void tell_stats(LeatModelFilter *self)
+void post_stats(GstElement *element)
 {
-    const std::chrono::milliseconds interval(self->settings->now()->stats_interval);
-    const auto now = AsyncQueue::Clock::now();
-    if (interval.count() == 0 || now - self->state->stats_told < interval)
-        return;
-    self->state->stats_told = now;
-    gst_element_post_message(GST_ELEMENT(self), gst_message_new_element(GST_OBJECT(self), stats(self, "leat-stats")));
+    GstStructure *now = stats(LEAT_MODEL_FILTER(element), "leat-stats");
+    gst_element_post_message(element, gst_message_new_element(GST_OBJECT(element), now));
 }
 
-GstFlowReturn finish(LeatAsyncFilter *filter, AsyncItem &item, GstBuffer **out)
+/// Has the statistics posted as stats-interval says, while the element may have frames. Any thread.
+void schedule_stats(LeatModelFilter *self)
 {
-    const GstFlowReturn flow = finish_frame(filter, item, out);
-    tell_stats(LEAT_MODEL_FILTER(filter));
-    return flow;
+    const bool active = GST_PAD_IS_ACTIVE(self->parent.srcpad);
+    const std::chrono::milliseconds interval(active ? self->settings->now()->stats_interval : 0);
+    self->state->stats_call.start(GST_ELEMENT(self), post_stats, interval);
 }
 
 const GEnumValue hint_values[] = {
@@ -730,10 +726,11 @@ std::vector<Property<M>> common_properties()
                 "With late-policy=skip-inference or drop-oldest: milliseconds after which a frame leaves (or is "
                 "dropped), inferred or not, counted from where it enters the element; 0: no bound",
                 0, 3600000, before_start),
-        integer(&M::stats_interval, "stats-interval", "Statistics interval",
-                "Milliseconds after which stats is also posted on the bus, as the element message leat-stats, with the "
-                "next frame; 0: never",
-                0, 3600000, while_playing),
+        integer(
+            &M::stats_interval, "stats-interval", "Statistics interval",
+            "Milliseconds after which stats is posted on the bus again and again, as the element message leat-stats, "
+            "whether frames come or not; 0: never",
+            0, 3600000, while_playing),
         text(&M::object_class, "object-class", "Object class",
              "With inference-region=roi-list: labels of the regions to look at, separated by commas; not set: all",
              while_playing),
@@ -815,6 +812,21 @@ void get_property_or_stats(GObject *object, guint id, GValue *value, GParamSpec 
         g_value_take_boxed(value, leat::stats(LEAT_MODEL_FILTER(object), "stats"));
 }
 
+void set_property_and_schedule(GObject *object, guint id, const GValue *value, GParamSpec *spec)
+{
+    leat::set_property<LeatModelFilter>(object, id, value, spec);
+    if (spec->name == std::string_view("stats-interval"))
+        leat::schedule_stats(LEAT_MODEL_FILTER(object));
+}
+
+GstStateChangeReturn change_state(GstElement *element, GstStateChange transition)
+{
+    const auto result = GST_ELEMENT_CLASS(leat_model_filter_parent_class)->change_state(element, transition);
+    if (transition == GST_STATE_CHANGE_READY_TO_PAUSED || transition == GST_STATE_CHANGE_PAUSED_TO_READY)
+        leat::schedule_stats(LEAT_MODEL_FILTER(element));
+    return result;
+}
+
 void finalize(GObject *object)
 {
     LeatModelFilter *self = LEAT_MODEL_FILTER(object);
@@ -829,7 +841,7 @@ void leat_model_filter_class_add_properties(LeatModelFilterClass *klass,
                                             const std::vector<leat::Property<leat::ModelSettings>> &rows)
 {
     GObjectClass *object_class = G_OBJECT_CLASS(klass);
-    object_class->set_property = leat::set_property<LeatModelFilter>;
+    object_class->set_property = set_property_and_schedule;
     object_class->get_property = get_property_or_stats;
     leat::install_properties(object_class, rows);
 }
@@ -845,6 +857,7 @@ static void leat_model_filter_class_init(LeatModelFilterClass *klass)
     GST_DEBUG_CATEGORY_INIT(leat::debug_category, "leatmodel", 0, "Leat's elements that run models");
     GObjectClass *object_class = G_OBJECT_CLASS(klass);
     object_class->finalize = finalize;
+    GST_ELEMENT_CLASS(klass)->change_state = change_state;
     const auto rows = leat::common_properties();
     const guint stats_id = static_cast<guint>(rows.size()) + 1;
     leat_model_filter_class_add_properties(klass, rows);

@@ -1,5 +1,6 @@
 #include "element_test.h"
 
+#include "gst/latency_histogram.h"
 #include "gst/live_policy.h"
 #include "gst/ordered_queue.h"
 
@@ -117,6 +118,36 @@ TEST(Pace, OneFewerWhenLateAndOneMoreWhenThereIsTime)
     for (int i = 0; i < 1000; i++)
         pace.ended(1h, 0ms);
     EXPECT_EQ(pace.places(), 1u) << "without a bound nothing is late";
+}
+
+TEST(LatencyHistogram, PercentilesAreNoLessThanTheTruthAndLittleMore)
+{
+    LatencyHistogram histogram;
+    EXPECT_EQ(histogram.percentile(99), 0ns);
+    const auto now = LatencyHistogram::Clock::now();
+    for (int i = 1; i <= 1000; i++)
+        histogram.add(i * 100us, now);
+    for (const int percent : {1, 50, 99, 100}) {
+        const auto truth = percent * 1000us;
+        EXPECT_GE(histogram.percentile(percent), truth) << percent;
+        EXPECT_LE(histogram.percentile(percent), truth + truth / 16) << percent;
+    }
+    histogram.add(0ns, now);
+    histogram.add(100h, now);
+    EXPECT_GT(histogram.percentile(100), 5min) << "what is out of range counts as the longest";
+}
+
+TEST(LatencyHistogram, ForgetsWhatIsLongAgo)
+{
+    LatencyHistogram histogram;
+    const auto begin = LatencyHistogram::Clock::now();
+    for (int i = 0; i < 1000; i++)
+        histogram.add(100ms, begin);
+    for (int i = 0; i < 1000; i++)
+        histogram.add(10ms, begin + 10min);
+    EXPECT_LT(histogram.percentile(99.9), 11ms);
+    histogram.clear();
+    EXPECT_EQ(histogram.count(), 0u);
 }
 
 /// "detector: late" for a frame that was marked; "" for one that was inferred.
