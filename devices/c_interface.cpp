@@ -417,6 +417,11 @@ size_t leat_depth(const leat_compiled_model *compiled)
     return compiled ? static_cast<size_t>(compiled->model->depth()) : 0;
 }
 
+size_t leat_most_depth(const leat_compiled_model *compiled)
+{
+    return compiled ? static_cast<size_t>(compiled->model->most_depth()) : 0;
+}
+
 size_t leat_input_count(const leat_compiled_model *compiled)
 {
     return compiled ? compiled->model->inputs().size() : 0;

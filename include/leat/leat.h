@@ -132,8 +132,10 @@ void leat_model_free(leat_model *);
 leat_status leat_compile(const leat_model *, const char *device, const leat_option *options, size_t count,
                          leat_compiled_model **compiled);
 void leat_compiled_model_free(leat_compiled_model *);
-/// Inferences worth keeping in flight; 0 for null.
+/// Inferences worth keeping in flight; 0 for null. With the option latency_bound_ms it begins with one and changes
+/// while inferences run, up to leat_most_depth().
 size_t leat_depth(const leat_compiled_model *);
+size_t leat_most_depth(const leat_compiled_model *);
 
 /// An input or output.
 typedef struct leat_port {

@@ -65,7 +65,7 @@ static void test_models(const char *path)
     leat_compiled_model *compiled = NULL;
     const leat_option options[] = {{"num-streams", "1"}, {"performance-hint", "throughput"}, {"pinning", "off"}};
     EXPECT(leat_compile(model, "CPU", options, 3, &compiled) == LEAT_OK);
-    EXPECT(leat_depth(compiled) >= 1);
+    EXPECT(leat_depth(compiled) >= 1 && leat_most_depth(compiled) >= leat_depth(compiled));
     EXPECT(leat_input_count(compiled) == 1);
     EXPECT(leat_output_count(compiled) == 1);
     leat_port port;
@@ -100,6 +100,7 @@ static void test_models(const char *path)
     leat_compiled_model_free(NULL);
     leat_request_free(NULL);
     leat_vision_free(NULL);
+    EXPECT(leat_most_depth(NULL) == 0);
     EXPECT(leat_depth(NULL) == 0 && leat_input_count(NULL) == 0 && leat_setting_count(NULL) == 0);
 }
 
