@@ -83,12 +83,20 @@ void normalise_booleans(Tensor &tensor)
             value = value != 0;
 }
 
-Tensor read_raw(const onnx::TensorProto &stored, Type type, const Shape &shape)
+Tensor read_raw(const std::string &bytes, Type type, const Shape &shape)
 {
-    const std::string &bytes = stored.raw_data();
     check_length(shape, bytes.size(), bytes_of(type, shape), "bytes");
     Tensor tensor(type, shape);
     std::copy_n(bytes.data(), bytes.size(), reinterpret_cast<char *>(tensor.raw()));
+    normalise_booleans(tensor);
+    return tensor;
+}
+
+/// A string's memory is aligned for every type of element.
+Tensor view_raw(const std::shared_ptr<std::string> &bytes, Type type, const Shape &shape)
+{
+    check_length(shape, bytes->size(), bytes_of(type, shape), "bytes");
+    Tensor tensor = Tensor::view(type, shape, bytes->data(), bytes);
     normalise_booleans(tensor);
     return tensor;
 }
@@ -245,6 +253,12 @@ Tensor OnnxTensors::read_external(const onnx::TensorProto &stored, Type type, co
     return tensor;
 }
 
+void OnnxTensors::take(onnx::TensorProto &stored)
+{
+    if (stored.has_raw_data())
+        taken_[&stored] = std::shared_ptr<std::string>(stored.release_raw_data());
+}
+
 Tensor OnnxTensors::read(const onnx::TensorProto &stored)
 {
     Tensor &known = known_[&stored];
@@ -256,8 +270,10 @@ Tensor OnnxTensors::read(const onnx::TensorProto &stored)
         throw Error("it is stored in segments, which nobody writes; save the model again");
     if (stored.data_location() == onnx::TensorProto::EXTERNAL)
         known = read_external(stored, type, shape);
+    else if (const auto taken = taken_.find(&stored); taken != taken_.end())
+        known = view_raw(taken->second, type, shape);
     else if (stored.has_raw_data())
-        known = read_raw(stored, type, shape);
+        known = read_raw(stored.raw_data(), type, shape);
     else
         known = read_typed(stored, type, shape);
     return known;

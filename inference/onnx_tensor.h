@@ -5,7 +5,9 @@
 
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
+#include <string>
 #include <unordered_map>
 
 namespace leat {
@@ -19,6 +21,8 @@ class OnnxTensors {
     /// External data is looked for in `folder` and below; nowhere when it is empty.
     explicit OnnxTensors(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
+    /// Moves the bytes of the tensor here, so that reading it copies nothing. `stored` must live as long as this.
+    void take(onnx::TensorProto &stored);
     /// Throws Error without the name of the tensor. `stored` must live as long as this.
     Tensor read(const onnx::TensorProto &stored);
     /// Those that external data was read from.
@@ -30,6 +34,7 @@ class OnnxTensors {
 
     std::filesystem::path folder_;
     std::unordered_map<const onnx::TensorProto *, Tensor> known_;
+    std::unordered_map<const onnx::TensorProto *, std::shared_ptr<std::string>> taken_;
     std::map<std::filesystem::path, uint64_t> bytes_read_; ///< of each external file
 };
 

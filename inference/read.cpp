@@ -35,14 +35,14 @@ constexpr Foreign foreign[] = {
     {4, "ORTM"sv, "this is a model in ONNX Runtime's own format; use the ONNX model that it was made from"},
 };
 
+/// What the file is, when its first bytes tell that it is no model, and what to do about it.
 std::string_view advice_for(std::string_view bytes)
 {
     for (const Foreign &row : foreign)
         if (bytes.size() >= row.offset && bytes.substr(row.offset).starts_with(row.magic))
             return row.advice;
     const auto is_text = [](char c) { return c == '\n' || c == '\r' || c == '\t' || (c >= ' ' && c < 127); };
-    const std::string_view start = bytes.substr(0, 512);
-    if (std::all_of(start.begin(), start.end(), is_text))
+    if (std::all_of(bytes.begin(), bytes.end(), is_text))
         return "this is a text file, not a model; check the path";
     return {};
 }
@@ -63,7 +63,7 @@ bool is_xml(std::string_view bytes)
     return bytes.starts_with("<"sv);
 }
 
-std::vector<std::byte> read_bytes(const fs::path &path)
+std::ifstream open_file(const fs::path &path)
 {
     std::error_code fault;
     const fs::file_status status = fs::status(path, fault);
@@ -81,8 +81,17 @@ std::vector<std::byte> read_bytes(const fs::path &path)
         throw Error("the file is empty; copy or download it again");
     if (size > uintmax_t(INT32_MAX))
         throw Error("the file has more than 2 GiB; save the model's weights as external data");
-    std::vector<std::byte> bytes(size);
-    if (!file.read(reinterpret_cast<char *>(bytes.data()), static_cast<std::streamsize>(size)))
+    return file;
+}
+
+/// As many bytes as there are, from the beginning; the stream stands at the beginning again.
+std::string read_start(std::ifstream &file, size_t most)
+{
+    std::string bytes(most, '\0');
+    file.read(bytes.data(), static_cast<std::streamsize>(most));
+    bytes.resize(static_cast<size_t>(file.gcount()));
+    file.clear();
+    if (bytes.empty() || !file.seekg(0))
         throw Error("the file cannot be read");
     return bytes;
 }
@@ -116,19 +125,21 @@ Graph read_model_file(const fs::path &path, std::vector<fs::path> *data_files)
     return in_context("while reading \"" + path.string() + "\"", [&] {
         if (is_stored_model_file(path))
             return read_source(path);
-        const std::vector<std::byte> bytes = read_bytes(path);
-        const std::string_view text(reinterpret_cast<const char *>(bytes.data()), bytes.size());
-        if (is_xml(text))
-            return read_openvino(bytes, [&] {
+        std::ifstream file = open_file(path);
+        const std::string start = read_start(file, 512);
+        if (is_xml(start)) {
+            const std::string text = read_start(file, fs::file_size(path));
+            return read_openvino(std::as_bytes(std::span(text)), [&] {
                 const fs::path weights = fs::path(path).replace_extension(".bin");
                 if (data_files)
                     data_files->push_back(weights);
                 return map_weights(weights);
             });
-        const auto advice = advice_for(text);
+        }
+        const auto advice = advice_for(start);
         if (!advice.empty())
             throw Error(std::string(advice));
-        return read_onnx(bytes, path.has_parent_path() ? path.parent_path() : fs::path("."), data_files);
+        return read_onnx(file, path.has_parent_path() ? path.parent_path() : fs::path("."), data_files);
     });
 }
 

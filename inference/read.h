@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <istream>
 #include <memory>
 #include <span>
 #include <string>
@@ -14,6 +15,9 @@ namespace leat {
 /// string gives a graph or an Error in bounded time and memory.
 /// `data_files` gets the paths of the external data that was read.
 Graph read_onnx(std::span<const std::byte> bytes, const std::filesystem::path &folder,
+                std::vector<std::filesystem::path> *data_files = nullptr);
+/// The same from a stream, of which no more is kept in memory than the graph needs.
+Graph read_onnx(std::istream &, const std::filesystem::path &folder,
                 std::vector<std::filesystem::path> *data_files = nullptr);
 
 /// Reads an OpenVINO IR, version 10 or 11. `weights` gives the contents of the .bin file; it is called once, when a

@@ -5,6 +5,8 @@
 
 #include <leat/error.h>
 
+#include <google/protobuf/io/zero_copy_stream_impl.h>
+
 #include <algorithm>
 #include <climits>
 #include <memory>
@@ -135,7 +137,13 @@ bool names_type(const std::string &attribute)
 /// Everything that one model file says, on its way into a graph.
 class OnnxReader {
   public:
-    OnnxReader(const onnx::ModelProto &model, const std::filesystem::path &folder) : model_(model), tensors_(folder) {}
+    /// Takes the weights out of the model.
+    OnnxReader(onnx::ModelProto &model, const std::filesystem::path &folder) : model_(model), tensors_(folder)
+    {
+        if (model.has_graph())
+            for (onnx::TensorProto &initializer : *model.mutable_graph()->mutable_initializer())
+                tensors_.take(initializer);
+    }
 
     Graph read();
     std::vector<std::filesystem::path> data_files() const { return tensors_.files(); }
@@ -483,6 +491,19 @@ Graph OnnxReader::read()
     return graph;
 }
 
+Graph read_stream(google::protobuf::io::ZeroCopyInputStream &stream, const std::filesystem::path &folder,
+                  std::vector<std::filesystem::path> *data_files)
+{
+    onnx::ModelProto model;
+    if (!model.ParseFromZeroCopyStream(&stream))
+        throw Error("this is not an ONNX model, or it is truncated or damaged; export it again");
+    OnnxReader reader(model, folder);
+    Graph graph = reader.read();
+    if (data_files)
+        *data_files = reader.data_files();
+    return graph;
+}
+
 } // namespace
 
 Graph read_onnx(std::span<const std::byte> bytes, const std::filesystem::path &folder,
@@ -490,14 +511,16 @@ Graph read_onnx(std::span<const std::byte> bytes, const std::filesystem::path &f
 {
     if (bytes.size() > INT_MAX)
         throw Error("the model has more than 2 GiB; save its weights as external data");
-    onnx::ModelProto model;
-    if (!model.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
-        throw Error("this is not an ONNX model, or it is truncated or damaged; export it again");
-    OnnxReader reader(model, folder);
-    Graph graph = reader.read();
-    if (data_files)
-        *data_files = reader.data_files();
-    return graph;
+    google::protobuf::io::ArrayInputStream stream(bytes.data(), static_cast<int>(bytes.size()));
+    return read_stream(stream, folder, data_files);
+}
+
+Graph read_onnx(std::istream &bytes, const std::filesystem::path &folder,
+                std::vector<std::filesystem::path> *data_files)
+{
+    constexpr int block = 1 << 20;
+    google::protobuf::io::IstreamInputStream stream(&bytes, block);
+    return read_stream(stream, folder, data_files);
 }
 
 } // namespace leat

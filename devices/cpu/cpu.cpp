@@ -46,6 +46,14 @@ class Plans {
         get(shapes);
     }
 
+    /// Lets go of what only further plans would need, and packed(): the weights as they were read. To be called after
+    /// make_only(), if at all.
+    void close()
+    {
+        weights_.close();
+        graph_ = without_constants(*graph_);
+    }
+
     /// The plan for tensors of these shapes; made when it is asked for first. Who asks for one that is being made waits
     /// for it, and for no other. Throws what making it threw.
     std::shared_ptr<const Plan> get(const std::vector<Shape> &shapes)
@@ -230,8 +238,15 @@ class CpuModel final : public CompiledModel {
         for (const Port &port : inputs_)
             if (!port.image)
                 shapes.push_back(port.shape);
-        if (std::all_of(shapes.begin(), shapes.end(), is_static))
+        fixed_ = std::all_of(shapes.begin(), shapes.end(), is_static);
+        if (fixed_)
             plans_.make_only(shapes);
+    }
+    /// Nobody will call complete().
+    void close()
+    {
+        if (fixed_)
+            plans_.close();
     }
 
     std::span<const Port> inputs() const override { return inputs_; }
@@ -263,6 +278,7 @@ class CpuModel final : public CompiledModel {
     const Setting precision_;
     std::vector<Setting> settings_;
     mutable Plans plans_;
+    bool fixed_ = false;   // the sizes of all inputs
     Lanes::Client client_; // last: its destructor waits for the jobs
 
     void run(Job &job, LaneContext &lane)
@@ -291,7 +307,9 @@ class Cpu final : public Device, public StagedCompiler {
     }
     std::unique_ptr<CompiledModel> compile(Graph graph, const Options &options) override
     {
-        return build(prepare(std::move(graph), options), options);
+        auto model = std::make_unique<CpuModel>(lanes_, topology_, prepare(std::move(graph), options), options);
+        model->close();
+        return model;
     }
     const StagedCompiler *staged() const override { return this; }
     std::string target() const override { return onednn::description(); }

@@ -84,6 +84,7 @@ class Lowering {
         for (node_ = 0; node_ < graph_.nodes.size(); node_++)
             in_context(describe(graph_.nodes[node_]), [&] { lower(graph_.nodes[node_]); });
         place_outputs();
+        drop_unread_constants();
         pack_arena();
     }
 
@@ -475,6 +476,22 @@ class Lowering {
         }
     }
 
+    /// What kernels have packed, they read no more.
+    void drop_unread_constants()
+    {
+        std::vector<bool> read(plan_.buffers_.size(), false);
+        for (const Step &step : plan_.steps_) {
+            for (const Place &place : step.in)
+                read[place.buffer] = true;
+            for (const LooseOperand &operand : step.operands)
+                if (operand.place)
+                    read[operand.place->buffer] = true;
+        }
+        for (size_t b = 0; b < read.size(); b++)
+            if (!read[b])
+                plan_.buffers_[b].constant = {};
+    }
+
     void pack_arena()
     {
         std::vector<Lifetime> pieces;
@@ -488,6 +505,14 @@ class Lowering {
     }
 };
 
+std::shared_ptr<const Graph> without_constants(const Graph &graph)
+{
+    Graph bare = graph;
+    for (Value &value : bare.values)
+        value.constant = {};
+    return std::make_shared<const Graph>(std::move(bare));
+}
+
 std::shared_ptr<const Plan> Plan::make(std::shared_ptr<const Graph> graph, Weights &weights, int threads, int lanes,
                                        bool profiling, const std::map<std::string, std::string> &notes)
 {
@@ -495,6 +520,7 @@ std::shared_ptr<const Plan> Plan::make(std::shared_ptr<const Graph> graph, Weigh
     plan->graph_ = std::move(graph);
     plan->profiling_ = profiling;
     with_one_thread([&] { Lowering(*plan, weights, threads, notes).run(); });
+    plan->graph_ = without_constants(*plan->graph_);
     plan->states_.resize(static_cast<size_t>(lanes));
     plan->measured_ = std::vector<Measured>(std::max<size_t>(plan->reports_.size(), 1));
     return plan;

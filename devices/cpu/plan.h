@@ -50,6 +50,9 @@ struct Step {
     std::vector<LooseOperand> operands; ///< of a loose step: the node's inputs, then those of its post-ops
 };
 
+/// The graph as those see it who no longer calculate: what was constant has a shape and no elements.
+std::shared_ptr<const Graph> without_constants(const Graph &);
+
 /// A graph made ready to run with inputs of certain shapes. Immutable; the lanes' own states lie beside it.
 class Plan {
   public:

@@ -39,6 +39,17 @@ class Weights {
         return Tensor::view(entry->made.type(), entry->made.shape(), entry->made.raw(), entry);
     }
 
+    /// Nobody will ask again: lets go of the constants that others were packed from.
+    void close()
+    {
+        std::lock_guard lock(mutex_);
+        for (const auto &[key, known] : entries_)
+            if (const auto entry = known.lock())
+                entry->constant = {};
+        entries_.clear();
+        stored_.clear();
+    }
+
     /// All that is packed at present.
     std::vector<PackedConstant> entries()
     {
