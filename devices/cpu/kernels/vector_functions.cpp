@@ -461,7 +461,46 @@ Apply find(Function function)
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
+
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
 namespace leat::cpu {
+namespace {
+
+#ifdef __x86_64__
+/// By the instruction for it, which takes numbers below 2^-126 as 0. Highway's targets do not have it.
+__attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16"))) void narrow_natively(uint16_t *to, const float *from,
+                                                                                     int64_t count)
+{
+    constexpr int64_t lanes = 16;
+    int64_t i = 0;
+    for (; i + lanes <= count; i += lanes) {
+        const auto made = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(_mm512_loadu_ps(from + i)));
+        _mm256_storeu_si256(reinterpret_cast<__m256i *>(to + i), made);
+    }
+    const auto rest = static_cast<__mmask16>((1u << (count - i)) - 1);
+    const auto made = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(rest, from + i)));
+    _mm256_mask_storeu_epi16(to + i, rest, made);
+}
+
+bool narrows_natively()
+{
+    static const bool does = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vl") &&
+                             __builtin_cpu_supports("avx512bw");
+    return does;
+}
+#else
+void narrow_natively(uint16_t *, const float *, int64_t) {}
+
+bool narrows_natively()
+{
+    return false;
+}
+#endif
+
+} // namespace
 
 HWY_EXPORT(find);
 HWY_EXPORT(sum_of);
@@ -512,7 +551,11 @@ void vector_widen(float *to, const std::byte *from, int64_t count)
 
 void vector_narrow(std::byte *to, const float *from, int64_t count)
 {
-    HWY_DYNAMIC_DISPATCH(narrow)(reinterpret_cast<uint16_t *>(to), from, count);
+    auto *narrow_to = reinterpret_cast<uint16_t *>(to);
+    if (narrows_natively())
+        narrow_natively(narrow_to, from, count);
+    else
+        HWY_DYNAMIC_DISPATCH(narrow)(narrow_to, from, count);
 }
 
 void vector_softmax(float *to, const float *from, int64_t count)
