@@ -57,10 +57,8 @@ template <class T> class OrderedQueue {
 
     void release(Entry &entry)
     {
-        // Notifies under the lock: whoever waits in drain() may destroy the queue next.
         std::lock_guard lock(mutex_);
         release_locked(entry);
-        changed_.notify_all();
     }
 
     /// The caller of enter() has done its part: from then on the entry leaves when the time has come.
@@ -68,8 +66,9 @@ template <class T> class OrderedQueue {
     {
         std::lock_guard lock(mutex_);
         entry.deadline_ = deadline;
+        if (is_first(entry))
+            first_changed_.notify_one();
         release_locked(entry);
-        changed_.notify_all();
     }
 
     /// True, and the entry has a place, if fewer than `places` are at work.
@@ -98,7 +97,8 @@ template <class T> class OrderedQueue {
         if (follower != entries_.end())
             (*follower)->follows_lost = true;
         leave_locked(*oldest);
-        changed_.notify_all();
+        first_changed_.notify_one();
+        room_changed_.notify_all();
         return oldest;
     }
 
@@ -118,14 +118,14 @@ template <class T> class OrderedQueue {
     void wait_for_room(size_t places)
     {
         std::unique_lock lock(mutex_);
-        changed_.wait(lock, [&] { return closed_ || counted_ < places; });
+        room_changed_.wait(lock, [&] { return closed_ || counted_ < places; });
     }
 
     /// The same, but until `most` are inside it waits only while the oldest could leave: for whoever takes.
     void wait_for_taker(size_t places, size_t most)
     {
         std::unique_lock lock(mutex_);
-        changed_.wait(lock, [&] {
+        room_changed_.wait(lock, [&] {
             const bool can_leave = !entries_.empty() && entries_.front()->holds_ == 0;
             return closed_ || counted_ < places || (counted_ < most && !can_leave);
         });
@@ -139,16 +139,17 @@ template <class T> class OrderedQueue {
             // A copy: the entry may be taken out by wait(), and be gone, before this thread wakes.
             const auto deadline = entries_.empty() ? Clock::time_point::max() : entries_.front()->deadline_;
             if (deadline == Clock::time_point::max())
-                changed_.wait(lock);
+                first_changed_.wait(lock);
             else
-                changed_.wait_until(lock, deadline);
+                first_changed_.wait_until(lock, deadline);
         }
         if (closed_)
             return nullptr;
         const Handle entry = std::move(entries_.front());
         entries_.pop_front();
         leave_locked(*entry);
-        changed_.notify_all();
+        lock.unlock(); // so that who is woken need not wait for it
+        room_changed_.notify_all();
         return entry;
     }
 
@@ -169,14 +170,15 @@ template <class T> class OrderedQueue {
     {
         std::lock_guard lock(mutex_);
         change();
-        changed_.notify_all();
+        first_changed_.notify_one();
+        room_changed_.notify_all();
     }
 
     /// Waits until `done()`, which update() may change; with `unless_closed` also ends when the queue is closed.
     template <class Done> void wait_until(Done done, bool unless_closed)
     {
         std::unique_lock lock(mutex_);
-        changed_.wait(lock, [&] { return done() || (unless_closed && closed_); });
+        room_changed_.wait(lock, [&] { return done() || (unless_closed && closed_); });
     }
 
     /// A closed queue still lets items in, but lets nobody wait and nothing out.
@@ -193,7 +195,7 @@ template <class T> class OrderedQueue {
         for (const Handle &entry : waiting_)
             release_locked(*entry);
         waiting_.clear();
-        changed_.wait(lock, [&] { return held_ == 0; });
+        room_changed_.wait(lock, [&] { return held_ == 0; });
         std::vector<T> items;
         for (const Handle &entry : entries_) {
             leave_locked(*entry);
@@ -204,6 +206,8 @@ template <class T> class OrderedQueue {
     }
 
   private:
+    bool is_first(const Entry &entry) const { return !entries_.empty() && entries_.front().get() == &entry; }
+
     bool can_take() const
     {
         return !entries_.empty() && (entries_.front()->holds_ == 0 || Clock::now() >= entries_.front()->deadline_);
@@ -231,6 +235,11 @@ template <class T> class OrderedQueue {
         if (!entry.left_)
             entry.ready = Clock::now();
         end_work_if_over(entry);
+        // Under the lock: whoever waits in drain() may destroy the queue next.
+        if (is_first(entry))
+            first_changed_.notify_one();
+        if (held_ == 0)
+            room_changed_.notify_all();
     }
 
     /// The entry is out of `entries_` now.
@@ -251,8 +260,9 @@ template <class T> class OrderedQueue {
     }
 
     std::mutex mutex_;
-    std::condition_variable changed_;
-    std::deque<Handle> entries_, waiting_; ///< those inside; those of them that wait for a place at work
+    std::condition_variable first_changed_; ///< the oldest entry is another, or can leave: for take()
+    std::condition_variable room_changed_;  ///< fewer are inside, or nothing is held: for all others who wait
+    std::deque<Handle> entries_, waiting_;  ///< those inside; those of them that wait for a place at work
     size_t counted_ = 0, at_work_ = 0;
     size_t held_ = 0; ///< entries that something holds, inside or not
     bool closed_ = true;
