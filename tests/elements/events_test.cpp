@@ -200,5 +200,40 @@ TEST(Latency, IsAddedToUpstreams)
     EXPECT_GE(measured, 40 * GST_MSECOND);
 }
 
+/// Whether the element says within that many frames that its latency is another.
+bool tells_of_new_latency(ElementHarness &detect, guint frames)
+{
+    GstBus *bus = gst_element_get_bus(detect.element());
+    GstMessage *message = nullptr;
+    for (guint k = 0; k < frames && !message; k++) {
+        detect.push(make_frame(k, 100));
+        detect.pull();
+        message = gst_bus_pop_filtered(bus, GST_MESSAGE_LATENCY);
+    }
+    gst_object_unref(bus);
+    if (message)
+        gst_message_unref(message);
+    return message;
+}
+
+TEST(Latency, IsToldToThePipelineWhenItChanges)
+{
+    const TemporaryFolder folder;
+    ElementHarness detect("leatdetect", on_fake(write_detector(folder), "latency_ms=2,depth=20"));
+    gst_harness_set_live(detect.harness(), TRUE);
+    // Answered before anything is measured: twenty frames of 40 ms.
+    EXPECT_EQ(gst_harness_query_latency(detect.harness()), 800 * GST_MSECOND);
+    EXPECT_TRUE(tells_of_new_latency(detect, 64));
+}
+
+TEST(Latency, OfWhatIsNotLiveIsNobodysConcern)
+{
+    const TemporaryFolder folder;
+    ElementHarness detect("leatdetect", on_fake(write_detector(folder), "latency_ms=1,depth=20"));
+    gst_harness_set_live(detect.harness(), FALSE);
+    gst_harness_query_latency(detect.harness());
+    EXPECT_FALSE(tells_of_new_latency(detect, 64));
+}
+
 } // namespace
 } // namespace leat

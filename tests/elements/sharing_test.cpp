@@ -1,8 +1,11 @@
 #include "pipeline.h"
+#include "support/sanitized.h"
 
 #include <unistd.h>
 
+#include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <thread>
 
@@ -138,18 +141,60 @@ size_t threads_now()
     return count;
 }
 
+double resident_megabytes()
+{
+    std::ifstream file("/proc/self/statm");
+    double all = 0, resident = 0;
+    file >> all >> resident;
+    return resident * static_cast<double>(sysconf(_SC_PAGESIZE)) / 1e6;
+}
+
+std::string small_streams(const std::string &model, int streams, int frames)
+{
+    std::string text;
+    for (int i = 0; i < streams; i++)
+        text += "videotestsrc num-buffers=" + std::to_string(frames) +
+                " ! video/x-raw,format=NV12,width=320,height=240 ! leatdetect name=d" + std::to_string(i) +
+                " model=" + model + " ! fakesink sync=false ";
+    return text;
+}
+
+TEST(Sharing, AStreamMoreCostsLessThanThreeMegabytesAndItsBuffers)
+{
+    if (sanitized)
+        GTEST_SKIP() << "a sanitizer keeps memory for itself";
+    constexpr int streams = 32, frames = 30;
+    const TemporaryFolder folder;
+    const std::string model = write_detector(folder);
+    const auto played = [&](int count) {
+        Pipeline pipeline(small_streams(model, count, frames));
+        EXPECT_NE(pipeline.set(GST_STATE_PLAYING), GST_STATE_CHANGE_FAILURE);
+        EXPECT_TRUE(pipeline.wait_for_eos());
+        return resident_megabytes();
+    };
+    const double one = played(1), all = played(streams);
+    // As many as may be inside the element, and one each at the source and the sink.
+    Pipeline pipeline(small_streams(model, 1, frames));
+    ASSERT_NE(pipeline.set(GST_STATE_PAUSED), GST_STATE_CHANGE_FAILURE);
+    ASSERT_EQ(pipeline.wait(), GST_STATE_CHANGE_SUCCESS);
+    guint depth = 0;
+    GstStructure *stats = nullptr;
+    g_object_get(pipeline.find("d0"), "stats", &stats, nullptr);
+    gst_structure_get_uint(stats, "depth", &depth);
+    gst_structure_free(stats);
+    const double buffers = (depth + 2) * 320 * 240 * 1.5 / 1e6;
+    RecordProperty("kilobytes_a_stream", static_cast<int>(1000 * (all - one) / (streams - 1)));
+    std::printf("%.2f MB a stream, of which buffers may be %.2f MB\n", (all - one) / (streams - 1), buffers);
+    EXPECT_LT((all - one) / (streams - 1), 3 + buffers);
+}
+
 /// Streams of 320x240 that share one model of the CPU.
 TEST(Sharing, SixtyFourStreamsLoseNoFrame)
 {
     constexpr int streams = 64, frames = 30;
     const TemporaryFolder folder;
     const std::string model = write_detector(folder);
-    std::string text;
-    for (int i = 0; i < streams; i++)
-        text += "videotestsrc num-buffers=" + std::to_string(frames) +
-                " ! video/x-raw,format=NV12,width=320,height=240 ! leatdetect name=d" + std::to_string(i) +
-                " model=" + model + " ! fakesink sync=false ";
-    Pipeline pipeline(text);
+    Pipeline pipeline(small_streams(model, streams, frames));
     const size_t before = threads_now();
     ASSERT_NE(pipeline.set(GST_STATE_PAUSED), GST_STATE_CHANGE_FAILURE);
     ASSERT_EQ(pipeline.wait(), GST_STATE_CHANGE_SUCCESS);

@@ -63,23 +63,40 @@ class Ages {
         return in_order_;
     }
 
-    double percentile(double percent) { return percentile(ages_, percent); }
-    double percentile_since_before(double percent) { return percentile(since_before_, percent); }
+    double percentile(double percent) { return percentile(copy_of(ages_), percent); }
+    double percentile_since_before(double percent) { return percentile(copy_of(since_before_), percent); }
+
+    /// Of the frames since the last call.
+    double recent_percentile_since_before(double percent)
+    {
+        std::vector<float> recent;
+        {
+            std::lock_guard lock(mutex_);
+            recent.assign(since_before_.begin() + static_cast<ptrdiff_t>(told_), since_before_.end());
+            told_ = since_before_.size();
+        }
+        return percentile(recent, percent);
+    }
 
     void forget()
     {
         std::lock_guard lock(mutex_);
         ages_.clear();
         since_before_.clear();
+        told_ = 0;
     }
 
   private:
-    double percentile(const std::vector<float> &values, double percent)
+    std::vector<float> copy_of(const std::vector<float> &values)
     {
         std::lock_guard lock(mutex_);
-        if (values.empty())
+        return values;
+    }
+
+    static double percentile(std::vector<float> sorted, double percent)
+    {
+        if (sorted.empty())
             return 0;
-        std::vector<float> sorted = values;
         const auto at = sorted.begin() + static_cast<ptrdiff_t>(static_cast<double>(sorted.size() - 1) * percent / 100);
         std::nth_element(sorted.begin(), at, sorted.end());
         return *at;
@@ -118,6 +135,7 @@ class Ages {
     Ages *before_;
     std::mutex mutex_;
     std::vector<float> ages_, since_before_;
+    size_t told_ = 0;                       ///< of since_before_
     std::map<GstClockTime, double> passed_; ///< when, by time; unless there is another before it
     GstClockTime last_ = GST_CLOCK_TIME_NONE;
     bool in_order_ = true;
@@ -164,6 +182,7 @@ struct Overload : testing::Test {
         guint64 in = 0, out = 0, inferred = 0, skipped = 0, dropped = 0;
         double entering_p99 = 0, age_p50 = 0, age_p99 = 0, inside_p99 = 0, answered = 0;
         double memory_before = 0, memory_after = 0;
+        std::vector<double> answers; ///< each minute, as multiples of the 99th percentile of that minute
         bool in_order = false;
     };
 
@@ -194,13 +213,15 @@ struct Overload : testing::Test {
         const int rest = (seconds ? seconds : short_run) - warm_up;
         for (int i = 0; i < rest; i++) {
             g_usleep(G_USEC_PER_SEC);
-            if (seconds && i % 60 == 59)
+            if (seconds && i % 60 == 59) {
+                result.answers.push_back(answered_latency(pipeline) / arriving.recent_percentile_since_before(99));
                 std::printf("%s, %d s: entering p99 %.1f ms, at the sink p50 %.1f ms, p99 %.1f ms, p99 inside "
                             "%.1f ms, answered %.1f ms, %.1f MB, load %.1f\n",
                             policy.c_str(), i + 1, entering.percentile(99), arriving.percentile(50),
                             arriving.percentile(99), arriving.percentile_since_before(99), answered_latency(pipeline),
                             resident_megabytes(), load());
-            std::fflush(stdout);
+                std::fflush(stdout);
+            }
         }
         result.memory_after = resident_megabytes();
         result.answered = answered_latency(pipeline);
@@ -219,10 +240,13 @@ struct Overload : testing::Test {
         std::printf(
             "%s at %d frames/s: %lu in, %lu out, %lu inferred, %lu skipped, %lu dropped; entering p99 %.1f ms, at "
             "the sink p50 %.1f ms, p99 %.1f ms, p99 inside %.1f ms, answered %.1f ms; %.1f MB, then %.1f MB; load "
-            "%.1f\n",
+            "%.1f; answers by measured p99, each minute:",
             policy.c_str(), rate, result.in, result.out, result.inferred, result.skipped, result.dropped,
             result.entering_p99, result.age_p50, result.age_p99, result.inside_p99, result.answered,
             result.memory_before, result.memory_after, load());
+        for (const double answer : result.answers)
+            std::printf(" %.2f", answer);
+        std::printf("\n");
         return result;
     }
 };
@@ -237,7 +261,10 @@ TEST_F(Overload, SkippedInferenceKeepsEveryFrameAndTheLatency)
     if (seconds) {
         EXPECT_GT(result.skipped, result.inferred) << "this was no overload";
         EXPECT_LE(result.age_p99, max_latency_ms);
-        EXPECT_NEAR(result.answered, result.inside_p99, 0.2 * result.inside_p99);
+        std::vector<double> answers = result.answers;
+        ASSERT_FALSE(answers.empty()) << "a run of given length takes minutes";
+        std::nth_element(answers.begin(), answers.begin() + static_cast<ptrdiff_t>(answers.size() / 2), answers.end());
+        EXPECT_NEAR(answers[answers.size() / 2], 1, 0.2) << "what the LATENCY query is answered, by what was measured";
     }
 }
 
