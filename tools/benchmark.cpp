@@ -184,6 +184,8 @@ int run(BenchmarkOptions &options)
     if (options.layers)
         report.layers = model.compiled->nodes();
     report.megabytes_peak = peak_megabytes();
+    if (options.layers)
+        report.ceilings = measure_ceilings(); // takes memory of its own
     if (options.sweep)
         report.sweep = sweep(options, *model.compiled);
     if (options.json_file != "-")

@@ -1,4 +1,5 @@
 #pragma once
+#include "ceilings.h"
 #include "measure.h"
 #include "model_options.h"
 
@@ -67,6 +68,7 @@ struct BenchmarkReport {
     std::vector<Setting> settings;
     Measurement measured;
     std::vector<NodeReport> layers; ///< empty unless asked for
+    Ceilings ceilings{};            ///< of a core, with the layers
     std::optional<Sweep> sweep;
 };
 

@@ -62,24 +62,57 @@ std::optional<double> rate_of(const NodeReport &layer)
     return layer.operations / layer.milliseconds / 1e6;
 }
 
+/// Billions of bytes a second; nothing where they or the time are not known.
+std::optional<double> traffic_of(const NodeReport &layer)
+{
+    if (layer.bytes <= 0 || layer.milliseconds <= 0)
+        return std::nullopt;
+    return layer.bytes / layer.milliseconds / 1e6;
+}
+
+/// The part of the cores' ceiling that the layer reaches, in f32 operations or in bytes of memory, whichever is more.
+/// More than 1 where caches give the bytes, where integers or bf16 compute, and where Winograd saves operations.
+double of_ceiling(const NodeReport &layer, const BenchmarkReport &report)
+{
+    double cores = 1;
+    for (const Setting &setting : report.settings)
+        if (setting.name == "threads_per_stream")
+            cores = std::stod(setting.value);
+    return std::max(rate_of(layer).value_or(0) / report.ceilings.operations,
+                    traffic_of(layer).value_or(0) / report.ceilings.bytes) /
+           cores;
+}
+
 std::ostream &label(const char *name)
 {
     return std::cout << std::left << std::setw(18) << name << std::right;
 }
 
-void print_layers(const std::vector<NodeReport> &layers)
+void print_number(std::optional<double> number, int width)
 {
-    const double total = sum_of(layers);
-    std::cout << "\n      ms      %  GFLOP/s  op                    kernel  node\n";
-    for (const NodeReport &layer : layers) {
+    std::cout << std::setw(width);
+    if (number)
+        std::cout << *number;
+    else
+        std::cout << "";
+}
+
+void print_layers(const BenchmarkReport &report)
+{
+    const double total = sum_of(report.layers);
+    std::cout << std::setprecision(1);
+    label("a core's ceiling") << report.ceilings.operations << " GFLOP/s of f32, " << report.ceilings.bytes
+                              << " GB/s from memory, measured afterwards\n";
+    std::cout << "\n      ms      %  GFLOP/s     GB/s  %ceiling  op                    kernel  node\n";
+    for (const NodeReport &layer : report.layers) {
         if (layer.milliseconds < 0)
             continue;
         std::cout << std::setprecision(3) << std::setw(8) << layer.milliseconds << std::setprecision(1) << std::setw(7)
-                  << (total > 0 ? 100 * layer.milliseconds / total : 0) << std::setw(9);
-        if (const auto rate = rate_of(layer))
-            std::cout << *rate;
-        else
-            std::cout << "";
+                  << (total > 0 ? 100 * layer.milliseconds / total : 0);
+        print_number(rate_of(layer), 9);
+        print_number(traffic_of(layer), 9);
+        const double part = of_ceiling(layer, report);
+        print_number(part > 0 ? std::optional(100 * part) : std::nullopt, 10);
         std::cout << "  " << std::left << std::setw(20) << layer.op << std::right << "  " << layer.kernel << "  "
                   << layer.node << "\n";
     }
@@ -144,10 +177,10 @@ Json sweep_json(const Sweep &sweep)
             {"hint_of_best", rounded(sweep.of_best)}};
 }
 
-Json layers_json(const std::vector<NodeReport> &layers)
+Json layers_json(const BenchmarkReport &report)
 {
     Json rows = Json::array();
-    for (const NodeReport &layer : layers) {
+    for (const NodeReport &layer : report.layers) {
         Json row{{"node", layer.node}, {"op", layer.op}, {"kernel", layer.kernel}};
         if (layer.milliseconds >= 0)
             row["milliseconds"] = layer.milliseconds;
@@ -155,6 +188,12 @@ Json layers_json(const std::vector<NodeReport> &layers)
             row["operations"] = layer.operations;
         if (const auto rate = rate_of(layer))
             row["gflops"] = rounded(*rate);
+        if (layer.bytes >= 0)
+            row["bytes"] = layer.bytes;
+        if (const auto traffic = traffic_of(layer))
+            row["gb_per_second"] = rounded(*traffic);
+        if (const double part = of_ceiling(layer, report); part > 0)
+            row["of_ceiling"] = rounded(part);
         rows.push_back(row);
     }
     return rows;
@@ -186,8 +225,11 @@ Json json_of(const BenchmarkReport &report)
     json["frames_per_second"] = rounded(frames_per_second(measured, report.batch));
     json["peak_memory_mb"] = {{"compiled", rounded(report.megabytes_compiled)},
                               {"measured", rounded(report.megabytes_peak)}};
-    if (!report.layers.empty())
-        json["layers"] = layers_json(report.layers);
+    if (!report.layers.empty()) {
+        json["ceilings"] = {{"gflops", rounded(report.ceilings.operations)},
+                            {"gb_per_second", rounded(report.ceilings.bytes)}};
+        json["layers"] = layers_json(report);
+    }
     if (report.sweep)
         json["sweep"] = sweep_json(*report.sweep);
     return json;
@@ -225,7 +267,7 @@ void print_text(const BenchmarkReport &report)
     label("throughput") << frames_per_second(measured, report.batch) << " frames/s\n";
     label("peak memory") << report.megabytes_peak << " MB, " << report.megabytes_compiled << " MB when compiled\n";
     if (!report.layers.empty())
-        print_layers(report.layers);
+        print_layers(report);
     if (report.sweep)
         print_sweep(*report.sweep, report.hint);
 }

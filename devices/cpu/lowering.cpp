@@ -282,6 +282,18 @@ class Lowering {
         return facts;
     }
 
+    /// Of all that the node reads and writes, each once.
+    double bytes_of(const Node &node) const
+    {
+        std::vector<ValueId> ids = operands_of(node);
+        ids.insert(ids.end(), node.outputs.begin(), node.outputs.end());
+        double bytes = 0;
+        for (ValueId id : ids)
+            if (id != no_value && known(graph_.values[id]))
+                bytes += static_cast<double>(Layout::dense(graph_.values[id].type, *graph_.values[id].shape).bytes());
+        return bytes;
+    }
+
     bool is_loose(const Node &node) const
     {
         for (ValueId id : operands_of(node))
@@ -302,6 +314,8 @@ class Lowering {
             lower_loose(node, report);
         else if (!without_elements(node, report))
             lower_by_table(node, report);
+        if (!is_loose(node))
+            report.bytes = report.kernel == "view" ? 0 : bytes_of(node);
         for (ValueId id : Graph::reads(node))
             readers_[id]--;
     }

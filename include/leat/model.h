@@ -91,6 +91,7 @@ struct NodeReport {
     std::string node, op, device, kernel, reason;
     double milliseconds = -1; ///< average of the runs measured; -1 when profiling is off
     double operations = -1;   ///< additions and multiplications of its products in one run; -1 where not known
+    double bytes = -1;        ///< of what it reads and writes in one run; 0 for views, -1 where not known
 };
 
 /// A model made ready for a device. Immutable; every function may be called from any thread.

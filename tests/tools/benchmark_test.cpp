@@ -191,8 +191,8 @@ TEST(Benchmark, ReportsWhatWasMeasured)
 TEST(Benchmark, ABoundThatCannotBeKeptLeavesOneRequestInFlight)
 {
     TemporaryFolder folder;
-    const Json report = report_of({convolution_model(folder), "-d", "FAKE(latency_ms=5,depth=4)", "--latency-bound",
-                                   "2", "--iterations", "60"});
+    const Json report = report_of(
+        {convolution_model(folder), "-d", "FAKE(latency_ms=5,depth=4)", "--latency-bound", "2", "--iterations", "60"});
     EXPECT_EQ(report.at("count"), 60);
     EXPECT_EQ(report.at("requests"), 4);
     Json in_flight;
@@ -224,7 +224,12 @@ TEST(Benchmark, ListsTheLayersWithTheirWork)
     ASSERT_NE(product, layers.end()) << layers;
     EXPECT_EQ(product->at("operations"), 2 * (5 * 3 * 4 * 4) * 2);
     EXPECT_GT(product->at("milliseconds"), 0);
+    EXPECT_GT(product->at("bytes"), 2 * (5 * 2 + 5 * 3) * 4 * 4); // of bf16 at least, and weights
+    EXPECT_TRUE(product->contains("gb_per_second"));
+    EXPECT_TRUE(product->contains("of_ceiling"));
     EXPECT_NE(product->at("kernel"), "");
+    EXPECT_GT(report.at("ceilings").at("gflops"), 0);
+    EXPECT_GT(report.at("ceilings").at("gb_per_second"), 0);
 }
 
 TEST(Benchmark, SweepFindsTheBestAndComparesTheHint)
