@@ -186,7 +186,7 @@ class Soak {
         const std::string looks_closer =
             roll(3) ? "" : "leatclassify inference-region=roi-list device=CPU model=" + classifier_ + " ! ";
         return {(from_file ? file() : test_pattern(live)) +
-                    " ! videoscale ! videoconvert ! capsfilter name=caps caps=" + caps() +
+                    " ! videoscale ! videoconvert ! capsfilter name=caps caps-change-mode=delayed caps=" + caps() +
                     " ! leatdetect name=detect nireq=" + std::to_string(roll(5)) + " stats-interval=" +
                     std::to_string(50 * roll(2)) + " late-policy=" + policy + (bounded ? " max-latency=20" : "") +
                     " device=\"" + device + "\" model=" + detector_ + " ! " + one_of(rest) + looks_closer +
