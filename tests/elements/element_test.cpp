@@ -133,4 +133,16 @@ std::string error_when_starting(const char *name, const std::vector<PropertyValu
     return text;
 }
 
+void expect_all_frames(ElementHarness &stream, guint frames)
+{
+    for (guint k = 0; k < frames; k++)
+        ASSERT_EQ(stream.push(make_frame(k, static_cast<guint8>(k % 200 + 10))), GST_FLOW_OK);
+    for (guint k = 0; k < frames; k++) {
+        const BufferPtr buffer = stream.pull();
+        ASSERT_TRUE(buffer);
+        ASSERT_EQ(GST_BUFFER_PTS(buffer.get()), k * 40 * GST_MSECOND);
+        ASSERT_EQ(brightness_of(buffer.get()), static_cast<int>(k % 200) + 10);
+    }
+}
+
 } // namespace leat

@@ -62,10 +62,13 @@ class ElementHarness {
 
 /// The detector on the FAKE device that computes real outputs: arguments such as "latency_ms=20,depth=2".
 std::vector<PropertyValue> on_fake(const std::string &model, const std::string &arguments,
-                             const std::vector<PropertyValue> &more = {});
+                                   const std::vector<PropertyValue> &more = {});
 
 /// Makes the element, sets the properties, and brings it to PAUSED; the error message on its bus, "" when it gets
 /// there.
 std::string error_when_starting(const char *element, const std::vector<PropertyValue> &settings);
+
+/// Pushes frames 0 to `frames` - 1, each with a brightness of its own, and takes them.
+void expect_all_frames(ElementHarness &, guint frames);
 
 } // namespace leat

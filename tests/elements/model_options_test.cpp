@@ -20,18 +20,6 @@ std::string decision(ElementHarness &element, const char *name)
     return text;
 }
 
-/// Pushes and pulls frames, as many inside at once as the element lets in.
-void run(ElementHarness &element, guint frames)
-{
-    for (guint k = 0; k < frames; k++)
-        ASSERT_EQ(element.push(make_frame(k, static_cast<guint8>(k % 200 + 10))), GST_FLOW_OK);
-    for (guint k = 0; k < frames; k++) {
-        const BufferPtr buffer = element.pull();
-        ASSERT_TRUE(buffer);
-        ASSERT_EQ(brightness_of(buffer.get()), static_cast<int>(k % 200) + 10);
-    }
-}
-
 TEST(ModelPriority, IsTheModelsOnTheCpu)
 {
     const TemporaryFolder folder;
@@ -42,8 +30,8 @@ TEST(ModelPriority, IsTheModelsOnTheCpu)
     EXPECT_EQ(decision(medium, "model_priority"), "medium (as asked; among the models that share the CPU's lanes)");
     EXPECT_EQ(high.stat("model-users"), "2") << "those of one priority share the model";
     EXPECT_EQ(medium.stat("model-users"), "1");
-    run(high, 5);
-    run(medium, 5);
+    expect_all_frames(high, 5);
+    expect_all_frames(medium, 5);
 }
 
 TEST(ModelPriority, KeepsAutosFirstDeviceForTheHigherModel)
@@ -54,8 +42,8 @@ TEST(ModelPriority, KeepsAutosFirstDeviceForTheHigherModel)
         low("leatdetect", {{"model", model}, {"device", device}, {"model-priority", "low"}});
     EXPECT_EQ(decision(high, "device_chosen").find("FAKE(outputs=reference) ("), 0u) << decision(high, "device_chosen");
     EXPECT_EQ(decision(low, "device_chosen").find("REF ("), 0u) << decision(low, "device_chosen");
-    run(high, 5);
-    run(low, 5);
+    expect_all_frames(high, 5);
+    expect_all_frames(low, 5);
 }
 
 TEST(LatencyBound, ThatNoFrameKeepsLeavesOneInside)
@@ -63,7 +51,7 @@ TEST(LatencyBound, ThatNoFrameKeepsLeavesOneInside)
     const TemporaryFolder folder;
     ElementHarness detect("leatdetect",
                           on_fake(write_detector(folder), "latency_ms=3,depth=8", {{"latency-bound", "1"}}));
-    run(detect, 40);
+    expect_all_frames(detect, 40);
     EXPECT_EQ(detect.stat("most-in-flight"), "1");
     EXPECT_EQ(decision(detect, "requests_in_flight").find("1 (even one job at a time takes longer than"), 0u)
         << decision(detect, "requests_in_flight");
@@ -74,7 +62,7 @@ TEST(LatencyBound, ThatAllFramesKeepLetsInWhatTheDeviceTakes)
     const TemporaryFolder folder;
     ElementHarness detect("leatdetect",
                           on_fake(write_detector(folder), "latency_ms=3,depth=4", {{"latency-bound", "3600000"}}));
-    run(detect, 150);
+    expect_all_frames(detect, 150);
     EXPECT_EQ(detect.stat("depth"), "4");
     EXPECT_EQ(detect.stat("most-in-flight"), "4");
     EXPECT_EQ(decision(detect, "requests_in_flight").find("4 ("), 0u) << decision(detect, "requests_in_flight");
@@ -85,7 +73,7 @@ TEST(LatencyBound, NeverLetsInMoreThanNireq)
     const TemporaryFolder folder;
     ElementHarness detect("leatdetect", on_fake(write_detector(folder), "latency_ms=3,depth=8",
                                                 {{"latency-bound", "3600000"}, {"nireq", "2"}}));
-    run(detect, 100);
+    expect_all_frames(detect, 100);
     EXPECT_EQ(detect.stat("most-in-flight"), "2");
 }
 

@@ -25,19 +25,6 @@ std::vector<PropertyValue> shared_settings(const std::string &model)
     return {{"model", model}, {"device", shared_device()}, {"nireq", "2"}};
 }
 
-/// Pushes frames 0 to `frames` - 1, each with a brightness of its own, and takes them.
-void expect_all_frames(ElementHarness &stream, guint frames)
-{
-    for (guint k = 0; k < frames; k++)
-        ASSERT_EQ(stream.push(make_frame(k, static_cast<guint8>(k % 200 + 10))), GST_FLOW_OK);
-    for (guint k = 0; k < frames; k++) {
-        const BufferPtr buffer = stream.pull();
-        ASSERT_TRUE(buffer);
-        ASSERT_EQ(GST_BUFFER_PTS(buffer.get()), k * 40 * GST_MSECOND);
-        ASSERT_EQ(brightness_of(buffer.get()), static_cast<int>(k % 200) + 10);
-    }
-}
-
 /// Four sharers, to one of which something happens while the others are in the middle of their streams.
 void expect_others_unharmed(const std::function<void(ElementHarness &)> &mishap)
 {
