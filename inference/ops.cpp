@@ -152,6 +152,13 @@ Tensor &RunContext::output(size_t index, Type type, Shape shape)
     return tensor;
 }
 
+PostOp casting(Type to)
+{
+    PostOp post{PostOp::Kind::unary, &op("Cast"), {}, no_value};
+    post.attributes.set("to", std::string(to_string(to)));
+    return post;
+}
+
 Type type_after(const PostOp &post, Type before)
 {
     if (post.op->name == "QuantizeLinear")

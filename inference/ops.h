@@ -50,8 +50,8 @@ class RunContext {
 };
 
 /// One row of the op table. The semantics are those of the ONNX operator of that name in its latest version up to
-/// operator set 22; what ONNX lacks has the name and the semantics of OpenVINO's operation (ImageToTensor and Lookup are
-/// Leat's own). Readers translate older versions and other formats to it.
+/// operator set 22; what ONNX lacks has the name and the semantics of OpenVINO's operation (ImageToTensor and Lookup
+/// are Leat's own). Readers translate older versions and other formats to it.
 ///
 /// Three kinds of attribute differ from ONNX's own encoding. A list of strings (`activations`) is one text, joined by
 /// commas. One that names an element type (`to`, `dtype`, `output_dtype`) is
@@ -77,6 +77,15 @@ std::span<const Op *const> all_ops();
 
 /// The element type that the post-op makes of `before`.
 Type type_after(const PostOp &, Type before);
+
+/// A Cast as a post-op.
+PostOp casting(Type to);
+
+/// Whether numbers of the type are integers of 8 bits, as those of quantised models.
+inline bool is_8_bit(Type type)
+{
+    return type == Type::u8 || type == Type::s8;
+}
 
 /// Runs the reference kernel and then the post-ops. `operands` are those of the binary post-ops, in order.
 void run_reference(RunContext &, std::span<const Tensor> operands);

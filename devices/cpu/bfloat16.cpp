@@ -38,13 +38,6 @@ size_t first_parameter(const Node &node)
     return is_any(node, third) ? 2 : is_any(node, second) ? 1 : node.inputs.size();
 }
 
-PostOp casting(Type type)
-{
-    PostOp post{PostOp::Kind::unary, &op("Cast"), {}, no_value};
-    post.attributes.set("to", std::string(to_string(type)));
-    return post;
-}
-
 class Shortening {
   public:
     Shortening(Graph &graph, Weights &weights)

@@ -14,11 +14,6 @@ struct Quantised {
     size_t axis = 0;
 };
 
-bool is_8_bit(Type type)
-{
-    return type == Type::u8 || type == Type::s8;
-}
-
 std::optional<Quantised> dequantised_constant(const Rewriter &graph, int index)
 {
     if (!graph.is(index, "DequantizeLinear"))

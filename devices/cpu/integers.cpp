@@ -475,7 +475,7 @@ class Integration {
         if (convolves)
             node.attributes = old.attributes;
         node.outputs = old.outputs;
-        node.post_ops.push_back(casting());
+        node.post_ops.push_back(casting(Type::f32));
         node.post_ops.push_back(binary("Mul", by_channel("scale", weights.scales, rank, convolves)));
         if (old.inputs.size() > 2 && old.inputs[2] != no_value) {
             const Tensor *stored = graph_.constant(old.inputs[2]);
@@ -548,7 +548,7 @@ class Integration {
             std::optional<PostOp> post;
             if (reader >= 0 && graph_.node(index).post_ops.empty()) {
                 if (graph_.is(reader, "Cast") && graph_.node(reader).attributes.text("to", "") == "f32")
-                    post = casting();
+                    post = casting(Type::f32);
             } else if (reader >= 0) {
                 post = unary_post_op(graph_, reader);
                 if (!post)
@@ -564,13 +564,6 @@ class Integration {
             });
             changes_++;
         }
-    }
-
-    static PostOp casting()
-    {
-        PostOp post{PostOp::Kind::unary, &op("Cast"), {}, no_value};
-        post.attributes.set("to", std::string("f32"));
-        return post;
     }
 
     /// "" when the kernels take the node, whose weights are then s8 without zero point.
@@ -698,8 +691,6 @@ class Integration {
 
     // Functions of one 8-bit integer
 
-    static bool is_8_bit(Type type) { return type == Type::u8 || type == Type::s8; }
-
     /// The number that a Lookup looks up, or the value itself.
     ValueId looked_up(ValueId id) const
     {
@@ -742,7 +733,8 @@ class Integration {
         const Node node = graph_.node(index);
         const auto x = argument(node);
         const auto &shape = graph_.value(node.inputs[0]).shape;
-        if (!x || !shape || !is_static(*shape) || count_of(*shape) < 256)
+        if (!x || !shape || shape != graph_.value(node.outputs[0]).shape || !is_static(*shape) ||
+            count_of(*shape) < 256)
             return;
         std::vector<Tensor> inputs, operands;
         for (ValueId id : node.inputs)

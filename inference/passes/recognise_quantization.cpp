@@ -16,11 +16,6 @@ struct Grid {
     bool operator==(const Grid &) const = default;
 };
 
-bool is_8_bit(Type type)
-{
-    return type == Type::u8 || type == Type::s8;
-}
-
 /// The elements of a constant, seen through a Cast, as f32.
 std::optional<Tensor> numbers(const Rewriter &graph, ValueId id)
 {

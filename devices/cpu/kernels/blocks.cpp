@@ -72,9 +72,7 @@ Node product_of(const Node &node)
 {
     Node product = node;
     product.post_ops.assign(node.post_ops.begin(), first_dear(node));
-    PostOp cast{PostOp::Kind::unary, &op("Cast"), {}, no_value};
-    cast.attributes.set("to", std::string(to_string(Type::f32)));
-    product.post_ops.push_back(std::move(cast));
+    product.post_ops.push_back(casting(Type::f32));
     return product;
 }
 

@@ -30,11 +30,6 @@ struct Chain {
     std::optional<Quantisation> made_on{}; ///< of the result
 };
 
-bool is_8_bit(Type type)
-{
-    return type == Type::u8 || type == Type::s8;
-}
-
 class Elementwise final : public Kernel {
   public:
     Elementwise(const Chain &chain, const Layout &out, int threads)

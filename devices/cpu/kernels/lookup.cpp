@@ -68,17 +68,12 @@ class Lookup final : public Kernel {
     }
 };
 
-bool is_byte(Type type)
-{
-    return type == Type::u8 || type == Type::s8;
-}
-
 } // namespace
 
 Attempt attempt_lookup(const NodeFacts &facts)
 {
     const Tensor *entries = facts.constant(1);
-    if (!entries || !is_byte(entries->type()))
+    if (!entries || !is_8_bit(entries->type()))
         return "its table is not of constant 8-bit integers";
     Table table;
     const size_t zero = facts.type(0) == Type::s8 ? 128 : 0;
