@@ -90,78 +90,12 @@ std::optional<Quantised> quantised(const Rewriter &graph, ValueId id, Weights &w
     return dequantised_constant(graph, maker);
 }
 
-/// Calls function(channel, number minus zero point, place) for each element.
-template <class F> void each_shifted(const Quantised &from, size_t channel_axis, F function)
+IntegerWeights with_zero_point(Quantised from)
 {
-    const Tensor wide = from.integers.converted(Type::s32);
-    int64_t inner = 1;
-    for (size_t axis = channel_axis + 1; axis < wide.rank(); axis++)
-        inner *= wide.dim(axis);
-    const int64_t channels = wide.dim(channel_axis);
-    for (int64_t i = 0; i < static_cast<int64_t>(wide.count()); i++) {
-        const auto channel = static_cast<size_t>(i / inner % channels);
-        function(channel, wide.data<int32_t>()[i] - from.zeros[from.zeros.size() > 1 ? channel : 0], i);
-    }
-}
-
-/// How far the shifted integers of each channel have to shrink to fit in s8: 1 where they do.
-std::vector<float> shrinkage(const Quantised &from, size_t channel_axis)
-{
-    std::vector<int32_t> farthest(static_cast<size_t>(from.integers.dim(channel_axis)), 0);
-    each_shifted(from, channel_axis, [&](size_t channel, int32_t number, int64_t) {
-        farthest[channel] = std::max(farthest[channel], number == -128 ? 127 : std::abs(number));
-    });
-    std::vector<float> result;
-    for (int32_t each : farthest)
-        result.push_back(each <= 127 ? 1.f : static_cast<float>(each) / 127);
-    return result;
-}
-
-/// What rounding adds to one weight it takes from the next, so that the sum over a channel stays what it is: data that
-/// is the same everywhere gives the same result.
-Tensor shrunk(const Quantised &from, size_t channel_axis, const std::vector<float> &by)
-{
-    Tensor result(Type::s8, from.integers.shape());
-    std::vector<float> owed(by.size(), 0);
-    each_shifted(from, channel_axis, [&](size_t channel, int32_t number, int64_t place) {
-        const float wanted = static_cast<float>(number) / by[channel] + owed[channel];
-        const float rounded = std::clamp(std::nearbyint(wanted), -128.f, 127.f);
-        owed[channel] = wanted - rounded;
-        result.data<int8_t>()[place] = static_cast<int8_t>(rounded);
-    });
-    return result;
-}
-
-std::string zeros_text(const Quantised &from, size_t channel_axis)
-{
-    std::string text = "s8 by axis " + std::to_string(channel_axis) + " of " + to_string(from.integers.shape());
-    for (int32_t zero : from.zeros)
-        text += ' ' + std::to_string(zero);
-    return text;
-}
-
-} // namespace
-
-namespace {
-
-/// The weights as s8 without zero points.
-IntegerWeights without_zeros(const Quantised &from, size_t channel_axis, Weights &weights)
-{
-    IntegerWeights result{from.integers, from.scales};
     const bool shifted = std::any_of(from.zeros.begin(), from.zeros.end(), [](int32_t zero) { return zero != 0; });
-    if (from.integers.type() == Type::s8 && !shifted)
-        return result;
-    const std::vector<float> by = shrinkage(from, channel_axis);
-
-    if (std::any_of(by.begin(), by.end(), [](float factor) { return factor != 1.f; })) {
-        if (result.scales.size() == 1)
-            result.scales.assign(by.size(), result.scales[0]);
-        for (size_t channel = 0; channel < by.size(); channel++)
-            result.scales[channel] *= by[channel];
-    }
-    result.integers =
-        weights.get(from.integers, zeros_text(from, channel_axis), [&] { return shrunk(from, channel_axis, by); });
-    return result;
+    const Shape shape = from.zeros.size() == 1 ? Shape{} : Shape{static_cast<int64_t>(from.zeros.size())};
+    return {from.integers, shifted ? Tensor::of<int32_t>(shape, from.zeros).converted(from.integers.type()) : Tensor(),
+            std::move(from.scales)};
 }
 
 } // namespace
@@ -174,28 +108,14 @@ Tensor transposed(const Tensor &matrix, Weights &weights)
 std::variant<IntegerWeights, std::string> integer_weights(const Rewriter &graph, ValueId id, size_t channel_axis,
                                                           Weights &weights)
 {
-    const auto from = quantised(graph, id, weights);
+    auto from = quantised(graph, id, weights);
     if (!from)
         return "its weights are no constant integers of 8 bits";
     if (from->scales.size() > 1 && from->axis != channel_axis)
         return "its weights have scales along another axis than that of its output channels";
     if (!std::all_of(from->scales.begin(), from->scales.end(), [](float s) { return std::isnormal(s) && s > 0; }))
         return "a scale of its weights is not a positive number";
-    return without_zeros(*from, channel_axis, weights);
-}
-
-std::variant<IntegerWeights, std::string> integer_weights(const Tensor &integers, const Tensor *zero_point,
-                                                          size_t channel_axis, Weights &weights)
-{
-    Quantised from{integers, {1.f}, {0}, channel_axis};
-    if (zero_point) {
-        const Tensor zeros = zero_point->converted(Type::s32);
-        from.zeros.assign(zeros.data<int32_t>(), zeros.data<int32_t>() + zeros.count());
-        if (from.zeros.size() != 1 && static_cast<int64_t>(from.zeros.size()) != integers.dim(channel_axis))
-            return "the zero points of its weights are neither one nor one for each output channel";
-        from.scales.assign(from.zeros.size(), 1.f);
-    }
-    return without_zeros(from, channel_axis, weights);
+    return with_zero_point(std::move(*from));
 }
 
 } // namespace leat::cpu

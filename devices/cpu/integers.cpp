@@ -2,6 +2,7 @@
 
 #include "devices/cpu/integer_weights.h"
 #include "devices/cpu/onednn.h"
+#include "inference/ops/quantized.h"
 #include "inference/passes/post_op_forms.h"
 
 #include <algorithm>
@@ -429,14 +430,14 @@ class Integration {
     /// Adds what the offset of the data contributes to each output channel.
     static void add_offset(std::vector<float> &bias, const IntegerWeights &weights, size_t channel_axis, float offset)
     {
-        const Tensor &w = weights.integers;
+        const Tensor w = without_zero_point(weights.integers, weights.zero_point, channel_axis);
         int64_t inner = 1;
         for (size_t axis = channel_axis + 1; axis < w.rank(); axis++)
             inner *= w.dim(axis);
         for (int64_t i = 0; i < static_cast<int64_t>(w.count()); i++) {
             const auto channel = static_cast<size_t>(i / inner % w.dim(channel_axis));
             bias[channel] += offset * weights.scales[weights.scales.size() > 1 ? channel : 0] *
-                             static_cast<float>(w.data<int8_t>()[i]);
+                             static_cast<float>(w.data<int32_t>()[i]);
         }
     }
 
@@ -470,8 +471,11 @@ class Integration {
         node.op = &op(form.on_integers);
         node.name = old.name;
         node.inputs = {data.integers, add_constant(graph_.value(old.inputs[1]).name, weights.integers)};
-        if (data.grid.zero_point != 0)
+        const bool shifts_weights(weights.zero_point);
+        if (data.grid.zero_point != 0 || shifts_weights)
             node.inputs.push_back(zero_point(data.grid));
+        if (shifts_weights)
+            node.inputs.push_back(add_constant("zero_point", weights.zero_point));
         if (convolves)
             node.attributes = old.attributes;
         node.outputs = old.outputs;
@@ -566,36 +570,11 @@ class Integration {
         }
     }
 
-    /// "" when the kernels take the node, whose weights are then s8 without zero point.
+    /// "" when the kernels take the node as it is.
     std::string try_integer_product(int index)
     {
-        const Node &old = graph_.node(index);
-        const bool convolves = old.op->name == "ConvInteger";
-        const Tensor *integers = graph_.constant(old.inputs[1]);
-        const bool has_zero = old.inputs.size() > 3 && old.inputs[3] != no_value;
-        const Tensor *zero = has_zero ? graph_.constant(old.inputs[3]) : nullptr;
-        if (!integers || (has_zero && !zero) || integers->rank() < 2 || (!convolves && integers->rank() != 2))
-            return "its weights are no constant integers of 8 bits";
-        auto weights = integer_weights(*integers, zero, convolves ? 0 : 1, weights_);
-        if (auto *fault = std::get_if<std::string>(&weights))
-            return *fault;
-        auto &[packed, scales] = std::get<IntegerWeights>(weights);
-        Node node = old;
-        node.inputs.resize(old.inputs.size() > 2 && old.inputs[2] != no_value ? 3 : 2);
-        if (packed.raw() != integers->raw())
-            node.inputs[1] = add_constant(graph_.value(old.inputs[1]).name, packed);
-        const bool shrunk = std::any_of(scales.begin(), scales.end(), [](float scale) { return scale != 1.f; });
-        const auto &shape = graph_.value(old.outputs[0]).shape;
-        if (!shape || node.post_ops.empty())
-            return "its sums are wanted as integers";
-        if (shrunk)
-            node.post_ops.insert(node.post_ops.begin() + 1,
-                                 binary("Mul", by_channel("scale", scales, shape->size(), convolves)));
-        if (const std::string refusal = tried(node, -1); !refusal.empty())
-            return refusal;
-        graph_.change(index, [&](Node &now) { now = node; });
-        changes_++;
-        return "";
+        const Node &node = graph_.node(index);
+        return node.post_ops.empty() ? "its sums are wanted as integers" : tried(node, -1);
     }
 
     int add_node(const char *name, const Node &of, std::vector<ValueId> inputs, ValueId output)

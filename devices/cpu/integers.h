@@ -26,8 +26,6 @@ struct IntegerReport {
 /// integers. What only moves elements, or chooses among them, does it on the integers. Elementwise arithmetic becomes
 /// one DequantizeLinear with post-ops, and where one 8-bit value decides an 8-bit result, a Lookup in a table. Data may
 /// be u8 or s8 with one scale and zero point; weights u8 or s8 with one of each, or one for each output channel.
-/// Weights with a zero point are shifted to s8; a channel whose shifted weights do not fit in s8 is rounded to the
-/// nearest of 255 levels of its own.
 ///
 /// A node stays with floats when the kernels have no fast way for it, and always on processors without dot products of
 /// 8-bit integers (VNNI), whose older instructions saturate in between. Dequantised constants that remain are folded.

@@ -329,6 +329,76 @@ output %10
     }
 }
 
+/// Weights of u8 with a zero point, of which two channels reach beyond s8.
+struct WideWeights {
+    const char *name, *op, *data, *weights, *attributes;
+    friend void PrintTo(const WideWeights &row, std::ostream *to) { *to << row.name; }
+};
+
+class CpuWideWeights : public testing::TestWithParam<WideWeights> {};
+
+TEST_P(CpuWideWeights, GiveTheSameIntegers)
+{
+    const auto &[name, op_name, data, weights, attributes] = GetParam();
+    const std::string text = std::string("graph \"wide\"\ninput %0:") + data + " \"x\"\ninput %1:u8[" + weights +
+                             R"(] "w"
+const %2:f32[] "xs" = {0.5}
+const %3:)" + std::string(data).substr(0, 2) +
+                             R"([] "xz" = {7}
+const %4:f32[] "ws" = {0.25}
+const %5:u8[] "wz" = {150}
+const %6:f32[] "ys" = {32}
+const %7:u8[] "yz" = {100}
+%8:u8[*] "y" = )" + op_name + "(%0, %2, %3, %1, %4, %5, %6, %7) " +
+                             attributes + " \"product\"\noutput %8\n";
+    Graph graph = parse(text);
+    const Shape &shape = *graph.values[1].shape;
+    const bool convolves = std::string_view(op_name) == "QLinearConv";
+    Tensor w(Type::u8, shape);
+    for (size_t i = 0; i < w.count(); i++)
+        w.data<uint8_t>()[i] = static_cast<uint8_t>(60 + i * 37 % 190);
+    const auto channels = static_cast<size_t>(shape[convolves ? 0 : 1]), inner = w.count() / channels;
+    const auto place = [&](size_t channel) {
+        return convolves ? channel * inner + inner / 2 : inner / 2 * channels + channel;
+    };
+    w.data<uint8_t>()[place(3)] = 0;
+    w.data<uint8_t>()[place(8)] = 21;
+    graph.values[1].constant = w;
+    graph.inputs.resize(1);
+    Tensor x(Type::u8, *graph.values[0].shape);
+    for (size_t i = 0; i < x.count(); i++)
+        x.data<uint8_t>()[i] = static_cast<uint8_t>(i * 89 % 251);
+    Job a, b;
+    a.inputs = b.inputs = {graph.values[0].type == Type::s8 ? Tensor::view(Type::s8, x.shape(), x.raw(), {}) : x};
+    const auto share = [&] { return std::make_shared<const Graph>(graph); };
+    for (const int threads : {1, 2}) {
+        Options options;
+        options.num_threads = threads;
+        const auto cpu = compile_shared(share(), "CPU", options, {});
+        run(*cpu, a);
+        run(*compile_shared(share(), "REF", {}, {}), b);
+        expect_near(a.outputs[0], b.outputs[0]);
+        const auto nodes = cpu->nodes();
+        EXPECT_TRUE(std::any_of(nodes.begin(), nodes.end(), [](const NodeReport &node) {
+            return node.kernel.find("2 channels beyond s8 apart") != std::string::npos ||
+                   node.reason.find("not on integers: the processor") != std::string::npos;
+        }));
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, CpuWideWeights,
+    testing::Values(
+        WideWeights{"windows", "QLinearConv", "u8[2x5x9x11]", "16x5x3x3", "{pads=[1, 1, 1, 1], strides=[2, 2]}"},
+        WideWeights{"dilated_windows", "QLinearConv", "s8[1x20x12x13]", "16x20x3x2", "{dilations=[2, 3]}"},
+        WideWeights{"points", "QLinearConv", "u8[1x70x7x6]", "24x70x1x1", ""},
+        WideWeights{"depthwise", "QLinearConv", "u8[1x16x9x9]", "16x1x3x3", "{group=16, pads=[0, 1, 1, 0]}"},
+        WideWeights{"groups", "QLinearConv", "u8[1x32x6x7]", "16x8x3x3", "{group=4, pads=[1, 1, 1, 1]}"},
+        WideWeights{"one_axis", "QLinearConv", "u8[1x12x30]", "9x12x5", "{pads=[4, 4]}"},
+        WideWeights{"wider_than_the_picture", "QLinearConv", "u8[1x3x4x3]", "12x3x5x5", "{pads=[2, 2, 2, 2]}"},
+        WideWeights{"matrix", "QLinearMatMul", "u8[13x40]", "40x18", ""}),
+    [](const auto &row) { return row.param.name; });
+
 TEST(Cpu, StreamsShareTheWeights)
 {
     if (sanitized)

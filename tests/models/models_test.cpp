@@ -39,9 +39,9 @@ enum class Rule : uint8_t {
     rows,      ///< as detection, for rows of image, label, score and box
 };
 
-const std::map<std::string, Rule> rules{{"blazeface_int8_dynamic", Rule::quantized},
+const std::map<std::string, Rule> rules{{"blazeface_int8_dynamic", Rule::integer},
                                         {"deimv2_hgnetv2_atto_coco", Rule::detection},
-                                        {"mobilenet_v2_quant", Rule::quantized},
+                                        {"mobilenet_v2_quant", Rule::integer},
                                         {"mobilenetv2-12-qdq", Rule::quantized}};
 
 /// Those that the reference kernels run in less than a second or two.

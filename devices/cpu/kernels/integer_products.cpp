@@ -1,5 +1,6 @@
 #include "post_ops.h"
 #include "slices.h"
+#include "wide_channels.h"
 #include "window.h"
 
 #include <algorithm>
@@ -44,7 +45,11 @@ std::optional<std::vector<float>> numbers_by_channel(const Operand &operand, con
 /// Reads the post-ops of the normal form.
 class Finishing {
   public:
-    Finishing(const NodeFacts &facts, size_t axis) : facts_(facts), posts_(facts.node.post_ops), axis_(axis) {}
+    /// `only_scales`: post-ops beyond scale, bias and rounding do not fit.
+    Finishing(const NodeFacts &facts, size_t axis, bool only_scales)
+        : facts_(facts), posts_(facts.node.post_ops), axis_(axis), only_scales_(only_scales)
+    {
+    }
 
     /// The longest run of post-ops that the primitive can take; nothing when the sums themselves are wanted.
     std::optional<Finish> longest()
@@ -87,6 +92,8 @@ class Finishing {
             add(zero_point_);
         else if (!settle(quantises && !scales_with ? 1 / scale_ : 1, quantises ? zero_point_ : 0))
             return {};
+        if (only_scales_ && finish_.ops.len() > 0)
+            return {};
         return finish_;
     }
 
@@ -94,6 +101,7 @@ class Finishing {
     const NodeFacts &facts_;
     const std::vector<PostOp> &posts_;
     const size_t axis_;
+    const bool only_scales_;
     Finish finish_;
     size_t operand_ = 0;
     float scale_ = 1, zero_point_ = 0, lowest_ = 0, highest_ = 0; // of the integers at the end
@@ -250,10 +258,8 @@ std::string fault_of(const NodeFacts &facts)
 {
     if (!has_integer_dot_products())
         return "the processor has no dot products of 8-bit integers";
-    if (!facts.constant(1) || facts.type(1) != Type::s8)
-        return "its weights are no constant s8";
-    if (facts.has(3))
-        return "its weights have a zero point";
+    if (!facts.constant(1) || !is_8_bit(facts.type(1)) || (facts.has(3) && !facts.constant(3)))
+        return "its weights are no constant integers of 8 bits";
     if (facts.has(2) && facts.in[2].layout.count() != 1)
         return "it has several zero points";
     return "";
@@ -263,7 +269,9 @@ std::string fault_of(const NodeFacts &facts)
 struct Work {
     const NodeFacts &facts;
     const Finish &finish;
-    Layout weights; ///< as the primitive numbers their axes
+    const Tensor &saturated;
+    std::shared_ptr<const WideChannels> wide; ///< absent when there are none
+    Layout weights;                           ///< as the primitive numbers their axes
     Requantisation how;
     std::function<Made(const Desc &in, const Desc &weights, const Desc &bias, const Desc &out, const Slice &,
                        const dnnl::primitive_attr &)>
@@ -277,10 +285,9 @@ Choice multiply(const Work &work, const Slice &slice)
     const Desc in = desc(slice.in);
     const Desc bias = attributes.bias ? desc(Layout::dense(Type::f32, work.bias_dims)) : Desc();
     const Made made = work.make(in, any(Type::s8, work.weights.dims), bias, desc(slice.out), slice, attributes.attr);
-    std::vector<Argument> arguments{
-        {DNNL_ARG_SRC, in, Argument::From::in, 0},
-        {DNNL_ARG_WEIGHTS, made.weights, Argument::From::constant, 0,
-         packed(work.facts.weights, *work.facts.constant(1), desc(work.weights), made.weights)}};
+    std::vector<Argument> arguments{{DNNL_ARG_SRC, in, Argument::From::in, 0},
+                                    {DNNL_ARG_WEIGHTS, made.weights, Argument::From::constant, 0,
+                                     packed(work.facts.weights, work.saturated, desc(work.weights), made.weights)}};
     if (attributes.bias)
         arguments.push_back({DNNL_ARG_BIAS, bias, Argument::From::constant, 0, attributes.bias});
     arguments.insert(arguments.end(), attributes.arguments.begin(), attributes.arguments.end());
@@ -293,7 +300,13 @@ Choice multiply(const Work &work, const Slice &slice)
     FusedPostOps fused;
     fused.count = work.finish.count;
     fused.sum = work.finish.sum;
-    return choose(made, std::move(arguments), std::move(reads), slice.out, slice.out, std::move(fused));
+    Choice choice = choose(made, std::move(arguments), std::move(reads), slice.out, slice.out, std::move(fused));
+    if (work.wide) {
+        choice.kernel = with_wide_channels(std::move(choice.kernel), slice, work.wide,
+                                           {work.finish.scales, work.finish.bias}, work.how.source_zero_point);
+        choice.detail += ", " + std::to_string(work.wide->channels.size()) + " channels beyond s8 apart";
+    }
+    return choice;
 }
 
 Attempt finished(const Work &work, Choice choice)
@@ -316,13 +329,21 @@ Requantisation requantisation(const Finish &finish, std::optional<int32_t> zero_
     return how;
 }
 
-Attempt integer_convolution(const NodeFacts &facts, const Finish &finish)
+/// The weights, and which channels of them the primitive cannot do.
+struct Given {
+    Tensor saturated;
+    std::shared_ptr<const WideChannels> wide;
+};
+
+Attempt integer_convolution(const NodeFacts &facts, const Finish &finish, const Given &given)
 {
     if (facts.dims(0).size() < 3 || facts.dims(0).size() > 5)
         return "it has neither one, two nor three spatial axes";
     const auto axes = windows_of(facts.attributes(), facts.dims(0), spatial(facts.dims(1)));
     Work work{facts,
               finish,
+              given.saturated,
+              given.wide,
               Layout::dense(Type::s8, facts.dims(1)),
               requantisation(finish, source_zero_point(facts)),
               [](const Desc &in, const Desc &weights, const Desc &bias, const Desc &out, const Slice &slice,
@@ -344,14 +365,16 @@ Attempt integer_convolution(const NodeFacts &facts, const Finish &finish)
 }
 
 /// The batches of the first operand are further rows.
-Attempt integer_matrix_product(const NodeFacts &facts, const Finish &finish)
+Attempt integer_matrix_product(const NodeFacts &facts, const Finish &finish, const Given &given)
 {
-    if (facts.dims(1).size() != 2 || facts.dims(0).empty())
-        return "its weights are no matrix";
+    if (facts.dims(0).empty())
+        return "its data is no matrix";
     const int64_t inner = facts.dims(1)[0], columns = facts.dims(1)[1];
     const int64_t rows = count_of(facts.dims(0)) / std::max<int64_t>(inner, 1);
     Work work{facts,
               finish,
+              given.saturated,
+              given.wide,
               Layout::dense(Type::s8, facts.dims(1)),
               requantisation(finish, source_zero_point(facts)),
               [](const Desc &in, const Desc &weights, const Desc &bias, const Desc &out, const Slice &,
@@ -377,11 +400,25 @@ Attempt attempt_integer_product(const NodeFacts &facts)
     const bool convolves = facts.node.op->name == "ConvInteger";
     if (facts.out[0].rank() < (convolves ? 3u : 1u))
         return "it has no axis of channels";
-    auto finish = Finishing(facts, convolves ? 1 : facts.out[0].rank() - 1).longest();
+    if (facts.dims(1).size() < 2 || (!convolves && facts.dims(1).size() > 2))
+        return "its weights have neither filters nor the form of a matrix";
+    const size_t channel_axis = convolves ? 1 : facts.out[0].rank() - 1;
+    if (facts.has(3) && facts.in[3].layout.count() != 1 &&
+        facts.in[3].layout.count() != facts.out[0].dims[channel_axis])
+        return "the zero points of its weights are neither one nor one for each output channel";
+    auto [saturated, wide] = narrowed(*facts.constant(1), facts.constant(3), convolves, facts.weights);
+    const auto channels = static_cast<size_t>(facts.out[0].dims[channel_axis]);
+    if (wide.channels.size() > channels / 4)
+        return "a quarter of its output channels have weights that do not fit in s8 without their zero point";
+    Given given{std::move(saturated), {}};
+    if (!wide.channels.empty())
+        given.wide = std::make_shared<const WideChannels>(std::move(wide));
+    auto finish = Finishing(facts, channel_axis, given.wide != nullptr).longest();
     if (!finish)
         return "its sums are wanted as integers";
-    return or_refusal(
-        [&] { return convolves ? integer_convolution(facts, *finish) : integer_matrix_product(facts, *finish); });
+    return or_refusal([&] {
+        return convolves ? integer_convolution(facts, *finish, given) : integer_matrix_product(facts, *finish, given);
+    });
 }
 
 } // namespace leat::cpu
