@@ -161,10 +161,17 @@ std::shared_ptr<CompiledModel> compile_shared(std::shared_ptr<const Graph> graph
         auto held = std::make_shared<Held>();
         held->graph = graph;
         held->device = find_device(device);
-        held->model = compile_on(*held->device, image ? with_image_input(*graph, image->name, image->spec) : *graph,
-                                 options, path);
+        const auto make = [held = held.get(), options, image, path](int streams) {
+            Options chosen = options;
+            chosen.num_streams = streams;
+            const Graph &model = *held->graph;
+            return compile_on(*held->device, image ? with_image_input(model, image->name, image->spec) : model, chosen,
+                              path);
+        };
+        held->model = make(options.num_streams);
         if (options.latency_bound_ms > 0)
-            held->model = with_latency_bound(std::move(held->model), options.latency_bound_ms);
+            held->model = with_latency_bound(std::move(held->model), options.latency_bound_ms,
+                                             options.num_streams == 0 ? ModelOfStreams(make) : nullptr);
         CompiledModel *model = held->model.get();
         return {std::move(held), model};
     });

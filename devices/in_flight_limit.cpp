@@ -29,11 +29,20 @@ void InFlightLimit::allow(int most)
         change(most_);
 }
 
-void InFlightLimit::ended(const Ticket &ticket, double latency_ms)
+void InFlightLimit::restart(int most)
+{
+    most_ = std::max(1, most);
+    doubling_ = true;
+    hopeless_ = false;
+    kept_ = failed_ = 0;
+    change(1);
+}
+
+std::optional<InFlightLimit::Finding> InFlightLimit::ended(const Ticket &ticket, double latency_ms)
 {
     in_flight_--;
     if (ticket.era != era_)
-        return;
+        return {};
     seen_++;
     reached_ = reached_ || ticket.in_flight >= limit_;
     second_longest_ms_ = std::max(second_longest_ms_, std::min(latency_ms, longest_ms_));
@@ -43,7 +52,8 @@ void InFlightLimit::ended(const Ticket &ticket, double latency_ms)
     if (latency_ms > bound_ms_ && ++late_ > forgiven)
         return retreat();
     if (seen_ == (doubling_ ? first_window : window))
-        end_window();
+        return end_window();
+    return {};
 }
 
 void InFlightLimit::clear_window()
@@ -61,11 +71,14 @@ void InFlightLimit::change(int limit)
     clear_window();
 }
 
-void InFlightLimit::retreat()
+std::optional<InFlightLimit::Finding> InFlightLimit::retreat()
 {
+    std::optional<Finding> finding;
     doubling_ = false;
     hopeless_ = limit_ == 1;
-    if (!hopeless_) {
+    if (hopeless_) {
+        finding = Finding{false, reached_, second_longest_ms_, limit_};
+    } else {
         patience_ = limit_ == failed_ ? std::min(2 * patience_, most_patience) : first_patience;
         failed_ = limit_;
         waited_ = 0;
@@ -74,10 +87,12 @@ void InFlightLimit::retreat()
         change(kept_ > 0 ? kept_ : std::max(1, limit_ * 3 / 4));
     }
     clear_window();
+    return finding;
 }
 
-void InFlightLimit::end_window()
+InFlightLimit::Finding InFlightLimit::end_window()
 {
+    const Finding finding{true, reached_, second_longest_ms_, limit_};
     last_p99_ms_ = second_longest_ms_; // of a hundred, the nearest rank
     last_window_ = seen_;
     hopeless_ = false;
@@ -88,6 +103,7 @@ void InFlightLimit::end_window()
     clear_window();
     if (may_grow)
         advance();
+    return finding;
 }
 
 void InFlightLimit::advance()

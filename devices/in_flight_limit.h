@@ -2,6 +2,7 @@
 #include <leat/model.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace leat {
@@ -28,6 +29,14 @@ class InFlightLimit {
         int in_flight = 0; ///< with this job
     };
 
+    /// What a window of jobs has shown.
+    struct Finding {
+        bool kept;    ///< the bound, with `limit` in flight; else one at a time is late
+        bool reached; ///< the limit was
+        double p99_ms;
+        int limit;
+    };
+
     static constexpr int window = 100, first_window = 25;
     static constexpr int first_patience = 8, most_patience = 256;
 
@@ -37,7 +46,9 @@ class InFlightLimit {
     /// The device takes no more than that at a time.
     void allow(int most);
     Ticket submitted();
-    void ended(const Ticket &, double latency_ms);
+    std::optional<Finding> ended(const Ticket &, double latency_ms);
+    /// The device has changed: what was found out about it no longer holds.
+    void restart(int most);
     /// The job failed: its latency says nothing.
     void failed() { in_flight_--; }
 
@@ -64,8 +75,8 @@ class InFlightLimit {
 
     void change(int limit);
     void clear_window();
-    void end_window();
-    void retreat();
+    Finding end_window();
+    std::optional<Finding> retreat();
     void advance();
 };
 

@@ -678,7 +678,8 @@ std::vector<Property<M>> common_properties()
                enumeration("LeatModelPriority", priority_values), M{}.model_priority, before_start),
         integer(&M::latency_bound, "latency-bound", "Latency bound",
                 "Milliseconds under which the 99th percentile of the jobs' latencies shall stay: as many frames are "
-                "inside at once as that allows, no more than nireq; stats say how many, and why; 0: no bound",
+                "inside at once as that allows, no more than nireq, and fewer streams of more cores where one alone is "
+                "late; stats say how many, and why; 0: no bound",
                 0, 3600000, before_start),
         integer(&M::nireq, "nireq", "Number of inference requests",
                 "Frames that may be inside the element at once; upstream waits beyond that. 1 works on one frame at a "

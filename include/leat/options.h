@@ -22,8 +22,8 @@ struct Options {
     /// takes a device that no higher model is on, if it can.
     ModelPriority model_priority = ModelPriority::medium;
     /// Milliseconds under which the 99th percentile of the latencies shall stay, while as many jobs are kept in flight
-    /// as CompiledModel::depth() says at the time: it begins with one and becomes the most that the bound allows. 0: no
-    /// bound.
+    /// as CompiledModel::depth() says at the time: it begins with one and becomes the most that the bound allows. Where
+    /// a single one is late, fewer streams with more cores each take over, unless num_streams is set. 0: no bound.
     int latency_bound_ms = 0;
     int num_requests = 0; ///< jobs that the application will keep in flight
     int num_streams = 0;  ///< lanes that run jobs side by side

@@ -30,7 +30,7 @@ void run_round(CompiledModel &model, ManualDevice &device, std::chrono::millisec
 TEST(LatencyBound, LateJobsLowerTheDepth)
 {
     ManualDevice device("MANUAL", 4);
-    const auto model = with_latency_bound(device.compile(doubling_graph(), {}), 20);
+    const auto model = with_latency_bound(device.compile(doubling_graph(), {}), 20, {});
     while (model->depth() < 2) // at once when nothing else keeps this process from running
         run_round(*model, device);
     run_round(*model, device, std::chrono::milliseconds(21));
@@ -42,7 +42,7 @@ TEST(LatencyBound, LateJobsLowerTheDepth)
 TEST(LatencyBound, JobsInTimeRaiseTheDepthFromOneToWhatTheDeviceTakes)
 {
     ManualDevice device("MANUAL", 4);
-    const auto model = with_latency_bound(device.compile(doubling_graph(), {}), 3600000);
+    const auto model = with_latency_bound(device.compile(doubling_graph(), {}), 3600000, {});
     EXPECT_EQ(model->depth(), 1);
     EXPECT_EQ(model->most_depth(), 4);
     for (int i = 0; i < 50; i++)
@@ -56,7 +56,7 @@ TEST(LatencyBound, ABatchDoesNotWaitForJobsThatTheLimitKeepsOut)
     Options options;
     options.batch_size = 4;
     options.batch_timeout_ms = 3600000;
-    const auto model = with_latency_bound(compile_on(device, doubling_graph(), options), 3600000);
+    const auto model = with_latency_bound(compile_on(device, doubling_graph(), options), 3600000, {});
     for (int depth : {1, 2}) {
         ASSERT_EQ(model->depth(), depth);
         for (int i = 0; i < 25 / depth + 1; i++)
@@ -68,6 +68,61 @@ TEST(LatencyBound, ABatchDoesNotWaitForJobsThatTheLimitKeepsOut)
     EXPECT_EQ(device.inputs_of(0), 4u) << "now it fills";
     device.end();
     EXPECT_TRUE(jobs.all_right());
+}
+
+std::unique_ptr<CompiledModel> with_streams(ManualDevice &device, int streams)
+{
+    Options options;
+    options.num_streams = streams;
+    return device.compile(doubling_graph(), options);
+}
+
+TEST(LatencyBound, FewerStreamsTakeTheJobsWhileASingleOneIsLate)
+{
+    ManualDevice device;
+    const auto model = with_latency_bound(with_streams(device, 2), 20, [&](int s) { return with_streams(device, s); });
+    EXPECT_EQ(setting_of(*model, "num_streams"), "2: set by num_streams");
+    device.hold_compile();
+    for (int i = 0; i < 4; i++)
+        run_round(*model, device, std::chrono::milliseconds(21));
+    CountedJobs begun(1);
+    begun.submit_all(*model);
+    device.let_compile();
+    while (value_of(*model, "num_streams") != "1")
+        std::this_thread::yield();
+    EXPECT_NE(setting_of(*model, "num_streams").find("with 2 streams a single inference took up to 2"),
+              std::string::npos);
+    EXPECT_EQ(model->depth(), 1);
+    CountedJobs next(1);
+    next.submit_all(*model);
+    ASSERT_EQ(device.jobs(), 2u);
+    while (device.jobs() > 0)
+        device.end();
+    EXPECT_TRUE(begun.all_right());
+    EXPECT_TRUE(next.all_right());
+    while (value_of(*model, "num_streams") != "2") // they are in time now
+        run_round(*model, device);
+}
+
+TEST(LatencyBound, AModelThatCannotBeMadeAgainGoesOn)
+{
+    ManualDevice device;
+    const auto model = with_latency_bound(with_streams(device, 2), 20, [&](int s) { return with_streams(device, s); });
+    device.fail_compile("out of memory");
+    while (setting_of(*model, "num_streams").find("could not be made: out of memory") == std::string::npos)
+        run_round(*model, device, std::chrono::milliseconds(21));
+    EXPECT_EQ(value_of(*model, "num_streams"), "2");
+    run_round(*model, device);
+}
+
+TEST(LatencyBound, StreamsThatWereAskedForStay)
+{
+    Options options;
+    options.latency_bound_ms = 1;
+    options.num_streams = 1;
+    const auto graph = std::make_shared<const Graph>(doubling_graph());
+    const auto model = compile_shared(graph, "CPU", options, {});
+    EXPECT_EQ(setting_of(*model, "num_streams"), "1: set by num_streams");
 }
 
 TEST(LatencyBound, IsAnOptionOfEveryDevice)

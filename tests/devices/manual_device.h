@@ -7,6 +7,7 @@
 #include <leat/core.h>
 #include <leat/error.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -30,7 +31,7 @@ class ManualDevice final : public Device {
         return node.op->name == refused_ ? "the test refuses " + refused_ : "";
     }
     int optimal_batch() const override { return batch_; }
-    std::unique_ptr<CompiledModel> compile(Graph graph, const Options &) override
+    std::unique_ptr<CompiledModel> compile(Graph graph, const Options &options) override
     {
         infer_shapes(graph);
         graph.tidy();
@@ -38,7 +39,7 @@ class ManualDevice final : public Device {
         changed_.wait(lock, [&] { return may_compile_; });
         if (!fault_.empty())
             throw Error(fault_);
-        return std::make_unique<Made>(*this, std::move(graph));
+        return std::make_unique<Made>(*this, std::move(graph), std::max(1, options.num_streams));
     }
 
     /// From now on compile() waits for let_compile().
@@ -82,19 +83,26 @@ class ManualDevice final : public Device {
         const Entry entry = take(job);
         run_by_reference(entry.made->graph, *entry.job);
         complete(*entry.job);
+        ended(*entry.made);
     }
     void fail(const std::string &why, size_t job = 0)
     {
         const Entry entry = take(job);
         entry.job->error = std::make_exception_ptr(Error(why));
         complete(*entry.job);
+        ended(*entry.made);
     }
 
   private:
     struct Made final : CompiledModel {
-        Made(ManualDevice &on, Graph of)
-            : device(on), graph(std::move(of)), in(input_ports(graph)), out(output_ports(graph))
+        Made(ManualDevice &on, Graph of, int runs)
+            : device(on), graph(std::move(of)), streams(runs), in(input_ports(graph)), out(output_ports(graph))
         {
+        }
+        ~Made() override
+        {
+            std::unique_lock lock(device.mutex_);
+            device.changed_.wait(lock, [&] { return unfinished == 0; });
         }
         std::span<const Port> inputs() const override { return in; }
         std::span<const Port> outputs() const override { return out; }
@@ -109,19 +117,33 @@ class ManualDevice final : public Device {
         {
             job.submitted = job.started = job.prepared = std::chrono::steady_clock::now();
             std::lock_guard lock(device.mutex_);
+            unfinished++;
             device.jobs_.push_back({&job, this});
             device.changed_.notify_all();
         }
-        std::vector<Setting> settings() const override { return {{"device", device.name_, "named by the test"}}; }
+        std::vector<Setting> settings() const override
+        {
+            return {{"device", device.name_, "named by the test"},
+                    {"num_streams", std::to_string(streams), "set by num_streams"}};
+        }
         std::vector<NodeReport> nodes() const override { return {}; }
         ManualDevice &device;
         const Graph graph;
+        const int streams;
+        int unfinished = 0; ///< jobs
         const std::vector<Port> in, out;
     };
     struct Entry {
         Job *job;
-        const Made *made;
+        Made *made;
     };
+
+    void ended(Made &made)
+    {
+        std::lock_guard lock(mutex_);
+        made.unfinished--;
+        changed_.notify_all();
+    }
 
     Entry take(size_t job)
     {
