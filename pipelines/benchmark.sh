@@ -2,7 +2,7 @@
 # Measures what pipelines leave of the engine's speed: prints a table over numbers of streams, each decoded and given to leatdetect.
 # Usage: pipelines/benchmark.sh [VIDEO [MODEL]]     an H.264 video; without arguments: the clip and the model that Leat ships
 # STREAMS="1 4 16 64", SECONDS_EACH=5, LOOPS=8 and ROUNDS=3 are the defaults of these variables; LOOPS: how often the video is played for
-# processor times, by all streams together, at least once by each.
+# processor times, by all streams together, at least once by each; 0 leaves them out.
 set -euo pipefail
 case ${1:-} in -*) sed -n 2,5p "$0" >&2; exit 2 ;; esac
 . "$(dirname "$0")/build.sh"
@@ -79,22 +79,31 @@ median() { sort -g | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
 
 echo "$(basename "$model") on $(basename "$video"), $(nproc) cores, load $(cut -d' ' -f1 /proc/loadavg): medians of $rounds rounds."
 echo "Engine: leat benchmark, preprocessing included. Roof: what decoding and inference would reach if they only shared the cores."
-echo "Processor times are milliseconds a frame; their ratio, (engine + decoding) / pipeline, depends less on what else runs."
+columns=(1:%.0f 2:%.0f 3:%.0f 4:%.2f 5:%.2f)
+heads="| streams | engine, frames/s | decoding, frames/s | pipeline, frames/s | pipeline / engine | pipeline / roof |"
+if [ "$loops" -gt 0 ]; then
+  echo "Processor times are milliseconds a frame; their ratio, (engine + decoding) / pipeline, depends less on what else runs."
+  columns+=(6:%.2f 7:%.2f 8:%.2f 9:%.2f)
+  heads+=" engine, ms | decoding, ms | pipeline, ms | ratio of times |"
+fi
 echo
-echo "| streams | engine, frames/s | decoding, frames/s | pipeline, frames/s | pipeline / engine | pipeline / roof | engine, ms | decoding, ms | pipeline, ms | ratio of times |"
-echo "|---|---|---|---|---|---|---|---|---|---|"
+echo "$heads"
+tr -dc '|' <<<"$heads" | sed 's/|/|---/g; s/---$/\n/'
 for streams in ${STREAMS:-1 4 16 64}; do
   for ((round = 0; round < rounds; round++)); do
     engine=$(engine_rate)
     decoded=$(rate "$streams")
     passed=$(rate "$streams" leatdetect "model=$model" !)
-    engine_ms=$(engine_time)
-    decoding_ms=$(frame_time "$streams")
-    pipeline_ms=$(frame_time "$streams" leatdetect "model=$model" !)
-    echo "$engine $decoded $passed $(awk "BEGIN {print $passed / $engine, $passed * (1 / $decoded + 1 / $engine),
-      $engine_ms, $decoding_ms, $pipeline_ms, ($engine_ms + $decoding_ms) / $pipeline_ms}")"
+    row="$engine $decoded $passed $(awk "BEGIN {print $passed / $engine, $passed * (1 / $decoded + 1 / $engine)}")"
+    if [ "$loops" -gt 0 ]; then
+      engine_ms=$(engine_time)
+      decoding_ms=$(frame_time "$streams")
+      pipeline_ms=$(frame_time "$streams" leatdetect "model=$model" !)
+      row+=" $engine_ms $decoding_ms $pipeline_ms $(awk "BEGIN {print ($engine_ms + $decoding_ms) / $pipeline_ms}")"
+    fi
+    echo "$row"
   done >"$measured"
-  echo "| $streams$(for column in 1:%.0f 2:%.0f 3:%.0f 4:%.2f 5:%.2f 6:%.2f 7:%.2f 8:%.2f 9:%.2f; do
+  echo "| $streams$(for column in "${columns[@]}"; do
     printf " | ${column#*:}" "$(awk "{print \$${column%%:*}}" "$measured" | median)"
   done) |"
 done

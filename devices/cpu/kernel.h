@@ -122,6 +122,8 @@ Attempt attempt_convolution(const NodeFacts &);
 Attempt attempt_touching_windows(const NodeFacts &);
 Attempt attempt_transposed_convolution(const NodeFacts &);
 Attempt attempt_lstm(const NodeFacts &);
+Attempt attempt_grid_sample(const NodeFacts &);
+Attempt attempt_top_k(const NodeFacts &);
 Attempt attempt_layer_normalization(const NodeFacts &);
 Attempt attempt_group_normalization(const NodeFacts &);
 Attempt attempt_arg(const NodeFacts &);

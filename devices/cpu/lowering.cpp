@@ -28,7 +28,8 @@ std::string form_of(const Layout &layout)
     return form;
 }
 
-/// Roughly what the node takes on one thread, in nanoseconds: 100 GFLOP/s, 200 on bf16, 400 on integers, or 10 GB/s.
+/// Roughly what the node takes on one thread, in nanoseconds: 100 GFLOP/s, 200 on bf16, 400 on integers, weights at 20
+/// GB/s, other numbers at 10.
 double estimated_nanoseconds(const NodeFacts &facts)
 {
     const double speed = facts.type(0) == Type::f32 ? 100 : facts.type(0) == Type::bf16 ? 200 : 400;
@@ -37,12 +38,16 @@ double estimated_nanoseconds(const NodeFacts &facts)
     };
     const std::string_view op = facts.node.op->name;
     const double out = static_cast<double>(facts.out[0].count());
-    if ((op == "Conv" || op == "ConvInteger") && facts.has(1))
-        return 2 * out * count(1) / static_cast<double>(std::max<int64_t>(facts.dims(1)[0], 1)) / speed;
+    const double weights = count(1) * static_cast<double>(facts.has(1) ? size_of(facts.type(1)) : 0) / 20;
+    if ((op == "Conv" || op == "ConvInteger") && facts.has(1)) {
+        const bool depthwise = facts.dims(1).size() > 1 && facts.dims(1)[1] == 1; // a fifth of the speed
+        const double each = 2 * count(1) / static_cast<double>(std::max<int64_t>(facts.dims(1)[0], 1));
+        return std::max((depthwise ? 5 : 1) * out * each / speed, weights);
+    }
     if (op == "ConvTranspose" && facts.has(1))
         return 2 * count(0) * count(1) / static_cast<double>(std::max<int64_t>(facts.dims(1)[0], 1)) / speed;
     if ((op == "MatMul" || op == "Gemm" || op == "MatMulInteger") && !facts.dims(0).empty())
-        return 2 * out * static_cast<double>(facts.dims(0).back()) / speed;
+        return std::max(2 * out * static_cast<double>(facts.dims(0).back()) / speed, weights);
     double bytes = out * static_cast<double>(size_of(facts.out[0].type));
     for (const Operand &operand : facts.in)
         if (operand)
@@ -50,10 +55,10 @@ double estimated_nanoseconds(const NodeFacts &facts)
     return bytes / 10;
 }
 
-/// Waiting for a team costs some microseconds each time, and much more when somebody else wants the cores too.
+/// To share work with a team costs some microseconds each time.
 bool worth_threads(const NodeFacts &facts)
 {
-    return !facts.out.empty() && facts.out[0].type != Type::undefined && estimated_nanoseconds(facts) > 40e3;
+    return !facts.out.empty() && facts.out[0].type != Type::undefined && estimated_nanoseconds(facts) > 10e3;
 }
 
 bool row_lists(const KernelRow &row, std::string_view op)

@@ -1,148 +1,86 @@
 #include "team.h"
 
-#include <oneapi/dnnl/dnnl_config.h>
-#include <tbb/parallel_for.h>
-#include <tbb/task_arena.h>
-#include <tbb/task_scheduler_observer.h>
+#include "arena.h"
+#include "parts.h"
 
 #include <algorithm>
-#include <vector>
-
-#include <pthread.h>
-#include <sched.h>
-
-#if DNNL_CPU_THREADING_RUNTIME == DNNL_RUNTIME_OMP
-#include <omp.h>
-#endif
-#ifdef LEAT_THREAD_SANITIZER
-#include <sanitizer/tsan_interface.h>
-#endif
 
 namespace leat::cpu {
 namespace {
 
-/// Lets the calling thread run on this processor only.
-void bind_thread(int cpu)
+/// What a team shares with helpers that may outlive it by a moment.
+struct Shared {
+    Parts parts;
+    std::atomic<int> helpers{0};
+};
+
+void help(void *argument)
 {
-    cpu_set_t mask;
-    CPU_ZERO(&mask);
-    CPU_SET(static_cast<size_t>(cpu), &mask);
-    pthread_setaffinity_np(pthread_self(), sizeof mask, &mask); // refused in some containers: then the system places it
+    const std::unique_ptr<std::shared_ptr<Shared>> team(static_cast<std::shared_ptr<Shared> *>(argument));
+    (*team)->parts.help();
+    (*team)->helpers--;
 }
-
-/// Binds helpers while they are in the arena: TBB lends its threads to many arenas.
-class Binder final : public tbb::task_scheduler_observer {
-  public:
-    Binder(tbb::task_arena &arena, std::span<const int> cpus)
-        : tbb::task_scheduler_observer(arena), cpus_(cpus.begin(), cpus.end())
-    {
-        CPU_ZERO(&everywhere_);
-        sched_getaffinity(0, sizeof everywhere_, &everywhere_);
-        observe(true);
-    }
-    ~Binder() override { observe(false); }
-
-    void on_scheduler_entry(bool is_worker) override
-    {
-        const auto slot = static_cast<size_t>(std::max(tbb::this_task_arena::current_thread_index(), 0));
-        if (is_worker)
-            bind_thread(cpus_[slot % cpus_.size()]);
-    }
-    void on_scheduler_exit(bool is_worker) override
-    {
-        if (is_worker)
-            pthread_setaffinity_np(pthread_self(), sizeof everywhere_, &everywhere_);
-    }
-
-  private:
-    const std::vector<int> cpus_;
-    cpu_set_t everywhere_;
-};
-
-/// What one thread did before giving happens before what another does after taking. TBB sees to that; this tells
-/// ThreadSanitizer.
-class Handover {
-  public:
-#ifdef LEAT_THREAD_SANITIZER
-    void give()
-    {
-        __tsan_release(this);
-    }
-    void take()
-    {
-        __tsan_acquire(this);
-    }
-#else
-    void give() {}
-    void take() {}
-#endif
-};
 
 } // namespace
 
 struct Team::State {
-    explicit State(size_t threads) : arena(static_cast<int>(threads)) {}
-    tbb::task_arena arena;
-    std::unique_ptr<Binder> binder;
+    State(std::span<const int> cpus, bool pinned) : threads(static_cast<int>(cpus.size())), arena(cpus, pinned) {}
+    const int threads;
+    const std::shared_ptr<Shared> shared = std::make_shared<Shared>();
+    Arena arena;
+
+    void run(int64_t count, int64_t parts, const Parts::Body &body)
+    {
+        shared->parts.begin(body, count, parts);
+        const auto wanted = std::min(static_cast<int>(parts), threads) - 1;
+        while (shared->helpers < wanted) {
+            shared->helpers++;
+            arena.enqueue(help, new std::shared_ptr<Shared>(shared));
+        }
+        shared->parts.end();
+    }
 };
 
-Team::Team(std::span<const int> cpus, bool pinned) : state_(std::make_unique<State>(cpus.size()))
-{
-    if (!pinned)
-        return;
-    state_->binder = std::make_unique<Binder>(state_->arena, cpus);
-    bind_thread(cpus.front());
-}
+namespace {
+
+/// The team that the thread leads, while it is not at a part itself.
+thread_local Team::State *led = nullptr;
+
+/// Leads that team, or none, as long as it lives.
+class Leading {
+  public:
+    explicit Leading(Team::State *team) : before_(led) { led = team; }
+    ~Leading() { led = before_; }
+    Leading(const Leading &) = delete;
+    Leading &operator=(const Leading &) = delete;
+
+  private:
+    Team::State *before_;
+};
+
+} // namespace
+
+Team::Team(std::span<const int> cpus, bool pinned) : state_(std::make_unique<State>(cpus, pinned)) {}
 
 Team::~Team() = default;
 
 void Team::run(const std::function<void()> &body)
 {
-    state_->arena.execute(body);
+    const Leading leading(state_.get());
+    state_->arena.run(body);
 }
 
 void parallel_for(int64_t count, int threads, const std::function<void(int64_t, int64_t)> &body)
 {
-    const int64_t parts = std::min<int64_t>(count, threads);
-    if (parts <= 1) {
+    const int64_t parts = std::min({count, int64_t{threads}, Parts::most});
+    Team::State *team = led;
+    if (parts <= 1 || !team) {
         if (count > 0)
             body(0, count);
         return;
     }
-    Handover begin, end;
-    begin.give();
-    tbb::parallel_for(
-        int64_t(0), parts,
-        [&](int64_t i) {
-            begin.take();
-            body(count * i / parts, count * (i + 1) / parts);
-            end.give();
-        },
-        tbb::simple_partitioner());
-    end.take();
+    const Leading leading(nullptr); // a part's own parts run one after the other
+    team->run(count, parts, body);
 }
-
-#if DNNL_CPU_THREADING_RUNTIME == DNNL_RUNTIME_OMP
-
-void with_one_thread(const std::function<void()> &body)
-{
-    const int before = omp_get_max_threads(); // of the calling thread
-    if (before == 1)
-        return body();
-    omp_set_num_threads(1);
-    body();
-    omp_set_num_threads(before);
-}
-
-#else
-
-void with_one_thread(const std::function<void()> &body)
-{
-    if (tbb::this_task_arena::max_concurrency() == 1)
-        return body();
-    tbb::task_arena(1).execute(body);
-}
-
-#endif
 
 } // namespace leat::cpu

@@ -1,5 +1,6 @@
+#include "inference/ops/sampling.h"
+
 #include "inference/ops/attributes.h"
-#include "inference/ops/interpolation.h"
 #include "inference/ops/walk.h"
 
 #include <algorithm>
@@ -10,21 +11,6 @@ namespace leat {
 namespace {
 
 // GridSample: Jaderberg et al., "Spatial Transformer Networks", 2015
-
-enum class Padding : uint8_t { zeros, border, reflection };
-
-struct GridOptions {
-    Interpolation mode;
-    Padding padding;
-    bool align_corners;
-};
-
-GridOptions grid_options(const Attributes &attributes)
-{
-    return {enum_attribute<Interpolation>(attributes, "mode", "linear", {"nearest", "linear", "cubic"}),
-            enum_attribute<Padding>(attributes, "padding_mode", "zeros", {"zeros", "border", "reflection"}),
-            attributes.integer("align_corners", 0) != 0};
-}
 
 void check_grid(const Shape &x, const Shape &grid)
 {
@@ -47,47 +33,10 @@ void grid_sample_rule(ShapeContext &context)
     context.output(0, context.type(0), shape);
 }
 
-/// Mirrors at the ends of [low, high] until it lies inside.
-float reflected(float x, float low, float high)
-{
-    const float span = high - low;
-    if (span <= 0)
-        return low;
-    const float over = std::fmod(std::abs(x - low), 2 * span);
-    return low + (over > span ? 2 * span - over : over);
-}
-
-/// One element of the axis for a tap; -1: the tap counts for 0.
-int64_t element_of(int64_t tap, int64_t size, const GridOptions &options)
-{
-    if (tap >= 0 && tap < size)
-        return tap;
-    if (options.padding == Padding::zeros)
-        return -1;
-    if (options.padding == Padding::reflection) {
-        const float edge = options.align_corners ? 0 : 0.5f;
-        const float mirrored = reflected(static_cast<float>(tap), -edge, static_cast<float>(size - 1) + edge);
-        tap = static_cast<int64_t>(std::nearbyint(mirrored));
-    }
-    return std::clamp<int64_t>(tap, 0, size - 1);
-}
-
 /// `coordinate` in [-1, 1] over the axis.
 Taps grid_taps(float coordinate, int64_t size, const GridOptions &options)
 {
-    const auto length = static_cast<float>(size);
-    float x = options.align_corners ? (coordinate + 1) / 2 * (length - 1) : ((coordinate + 1) * length - 1) / 2;
-    if (options.mode == Interpolation::nearest)
-        x = std::nearbyint(x);
-    const float edge = options.align_corners ? 0 : 0.5f;
-    if (!(x >= -edge && x <= length - 1 + edge)) {
-        if (options.padding == Padding::border)
-            x = std::clamp(x, 0.f, length - 1);
-        else if (options.padding == Padding::reflection)
-            x = reflected(x, -edge, length - 1 + edge);
-    }
-    constexpr float far = 3; // beyond the reach of a cubic
-    x = std::isnan(x) ? -far : std::clamp(x, -far, length + far);
+    const float x = grid_position(coordinate, size, options);
     if (options.mode == Interpolation::nearest)
         return {static_cast<int64_t>(std::nearbyint(x)), {1}};
     return taps_around(x, options.mode);
@@ -221,7 +170,55 @@ constexpr Op rows[] = {
     {"GridSample", 2, 2, 1, grid_sample_rule, grid_sample},
 };
 
+/// Mirrors at the ends of [low, high] until it lies inside.
+float reflected(float x, float low, float high)
+{
+    const float span = high - low;
+    if (span <= 0)
+        return low;
+    const float over = std::fmod(std::abs(x - low), 2 * span);
+    return low + (over > span ? 2 * span - over : over);
+}
+
 } // namespace
+
+GridOptions grid_options(const Attributes &attributes)
+{
+    return {enum_attribute<Interpolation>(attributes, "mode", "linear", {"nearest", "linear", "cubic"}),
+            enum_attribute<Padding>(attributes, "padding_mode", "zeros", {"zeros", "border", "reflection"}),
+            attributes.integer("align_corners", 0) != 0};
+}
+
+float grid_position(float coordinate, int64_t size, const GridOptions &options)
+{
+    const auto length = static_cast<float>(size);
+    float x = options.align_corners ? (coordinate + 1) / 2 * (length - 1) : ((coordinate + 1) * length - 1) / 2;
+    if (options.mode == Interpolation::nearest)
+        x = std::nearbyint(x);
+    const float edge = options.align_corners ? 0 : 0.5f;
+    if (!(x >= -edge && x <= length - 1 + edge)) {
+        if (options.padding == Padding::border)
+            x = std::clamp(x, 0.f, length - 1);
+        else if (options.padding == Padding::reflection)
+            x = reflected(x, -edge, length - 1 + edge);
+    }
+    constexpr float far = 3; // beyond the reach of a cubic
+    return std::isnan(x) ? -far : std::clamp(x, -far, length + far);
+}
+
+int64_t element_of(int64_t tap, int64_t size, const GridOptions &options)
+{
+    if (tap >= 0 && tap < size)
+        return tap;
+    if (options.padding == Padding::zeros)
+        return -1;
+    if (options.padding == Padding::reflection) {
+        const float edge = options.align_corners ? 0 : 0.5f;
+        const float mirrored = reflected(static_cast<float>(tap), -edge, static_cast<float>(size - 1) + edge);
+        tap = static_cast<int64_t>(std::nearbyint(mirrored));
+    }
+    return std::clamp<int64_t>(tap, 0, size - 1);
+}
 
 std::span<const Op> sampling_ops()
 {

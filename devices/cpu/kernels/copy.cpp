@@ -10,7 +10,7 @@ namespace leat::cpu {
 namespace {
 
 /// Below this many bytes a second thread costs more than it saves.
-constexpr int64_t worth_threads = 256 << 10;
+constexpr int64_t worth_threads = 64 << 10;
 
 int threads_for(int64_t bytes, int threads)
 {

@@ -43,6 +43,8 @@ constexpr auto layer_normalization_ops = names("LayerNormalization", "RMSNormali
 constexpr auto group_normalization_ops = names("GroupNormalization", "InstanceNormalization");
 constexpr auto arg_ops = names("ArgMax", "ArgMin");
 constexpr auto lstm_ops = names("LSTM");
+constexpr auto grid_sample_ops = names("GridSample");
+constexpr auto top_k_ops = names("TopK");
 constexpr auto unary_ops =
     names("Abs", "Ceil", "Clip", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log",
           "Mish", "Neg", "Reciprocal", "Relu", "Round", "Sigmoid", "Softplus", "Sqrt", "Swish", "Tanh");
@@ -86,6 +88,8 @@ const KernelRow table[] = {
     {"normalise", group_normalization_ops, attempt_group_normalization},
     {"arg", arg_ops, attempt_arg},
     {"lstm", lstm_ops, attempt_lstm},
+    {"sample", grid_sample_ops, attempt_grid_sample},
+    {"top k", top_k_ops, attempt_top_k},
     {"elementwise", unary_ops, attempt_unary},
     {"elementwise", binary_ops, attempt_binary},
     {"elementwise", power_ops, attempt_power},

@@ -2,6 +2,7 @@
 #include "post_ops.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace leat::cpu {
 namespace {
@@ -52,6 +53,60 @@ Choice multiply(const NodeFacts &facts, const Product &p, const Slice &slice)
     return choose(made, std::move(arguments), std::move(in), out, out, std::move(post_ops));
 }
 
+/// Columns [first, first + count) of a constant as the product sees it.
+Tensor columns_of(const NodeFacts &facts, const Tensor &constant, const Layout &seen, int64_t first, int64_t count)
+{
+    const std::string form = "columns " + std::to_string(first) + " to " + std::to_string(first + count) + " of " +
+                             to_string(seen.dims) + " by " + to_string(seen.strides);
+    return facts.weights.get(constant, form, [&] {
+        const Shape shape{seen.dims[0], count};
+        Tensor result(constant.type(), shape);
+        const auto size = static_cast<int64_t>(size_of(constant.type()));
+        for (int64_t row = 0; row < shape[0]; row++)
+            for (int64_t column = 0; column < count; column++)
+                std::memcpy(result.raw() + (row * count + column) * size,
+                            constant.raw() + (row * seen.strides[0] + (first + column) * seen.strides[1]) * size,
+                            static_cast<size_t>(size));
+        return result;
+    });
+}
+
+/// Whether the product is of one row that is worth cutting by columns: it takes as long as its weights to be read.
+bool is_vector_times_matrix(const NodeFacts &facts, const Product &p)
+{
+    const auto &posts = facts.node.post_ops;
+    return facts.threads > 1 && p.weights && p.seen_out.rank() == 2 && p.seen_out.dims[0] == 1 &&
+           p.seen_out.dims[1] >= 64 * facts.threads &&
+           std::all_of(posts.begin(), posts.end(), [](const PostOp &post) { return post.kind == PostOp::Kind::unary; });
+}
+
+Choice multiply_by_columns(const NodeFacts &facts, const Product &p)
+{
+    const Slice whole{p.seen_a, p.seen_out, {}};
+    constexpr int64_t together = 64; // what kernels work on at once
+    const int64_t columns = p.seen_out.dims[1], blocks = (columns + together - 1) / together;
+    std::vector<Slice> slices;
+    for (int64_t part = 0; part < facts.threads; part++) {
+        Slice slice = whole;
+        slice.out_offset = blocks * part / facts.threads * together;
+        const int64_t end = std::min(blocks * (part + 1) / facts.threads * together, columns);
+        slice.out = Layout::dense(p.seen_out.type, {1, end - slice.out_offset});
+        slices.push_back(std::move(slice));
+    }
+    return solve_slices(facts, whole, slices, [&](const Slice &slice) {
+        if (slice.out.dims[1] == columns)
+            return multiply(facts, p, slice);
+        Product part = p;
+        const int64_t count = slice.out.dims[1];
+        part.seen_b = part.stored_b = Layout::dense(p.seen_b.type, {p.seen_b.dims[0], count});
+        part.seen_out = slice.out;
+        part.weights = columns_of(facts, p.weights, p.seen_b, slice.out_offset, count);
+        if (p.bias)
+            part.bias = columns_of(facts, p.bias, {Type::f32, {1, columns}, {columns, 1}}, slice.out_offset, count);
+        return multiply(facts, part, slice);
+    });
+}
+
 Attempt multiply(const NodeFacts &facts, const Product &p)
 {
     return or_refusal([&] {
@@ -67,7 +122,10 @@ Attempt multiply(const NodeFacts &facts, const Product &p)
             }
             return multiply(facts, p, slice);
         };
-        Choice choice = solve_slices(facts, whole, flat ? cut_matrix(whole, facts.threads) : std::vector{whole}, solve);
+        Choice choice =
+            is_vector_times_matrix(facts, p)
+                ? multiply_by_columns(facts, p)
+                : solve_slices(facts, whole, flat ? cut_matrix(whole, facts.threads) : std::vector{whole}, solve);
         choice.in[0].layout = p.stored_a;
         choice.out = {typed(facts.out[0], choice.out[0].type)};
         if (choice.in_place)
@@ -86,11 +144,17 @@ Layout widened(Layout layout, size_t rank)
 }
 
 /// Every product of matrices that has constant 2-D weights is one of two matrices: the batches are further rows.
-Product flat(const Layout &a, const Layout &b, int64_t columns)
+Product flat(const NodeFacts &facts, const Layout &b)
 {
-    const int64_t inner = a.dims.back(), rows = a.count() / inner;
-    const Layout dense = Layout::dense(a.type, a.dims);
-    return {Layout::dense(a.type, {rows, inner}), b, Layout::dense(a.type, {rows, columns}), dense, b, {}, {}};
+    const Layout &a = facts.in[0].layout;
+    const int64_t inner = b.dims[0], rows = a.count() / inner;
+    return {Layout::dense(a.type, {rows, inner}),
+            b,
+            Layout::dense(a.type, {rows, b.dims[1]}),
+            Layout::dense(a.type, a.dims),
+            b,
+            *facts.constant(1),
+            {}};
 }
 
 /// How oneDNN can read the operand: as it lies when one of its last two axes is contiguous and the batches follow each
@@ -125,16 +189,10 @@ Attempt attempt_matmul(const NodeFacts &facts)
     const Layout &a = facts.in[0].layout, &b = facts.in[1].layout;
     if (a.rank() == 0 || b.rank() == 0 || facts.out[0].rank() == 0)
         return "an operand is no matrix";
-    if (facts.constant(1) && b.rank() == 1) {
-        Product product = flat(a, {b.type, {b.dims[0], 1}, {1, 1}}, 1);
-        product.weights = *facts.constant(1);
-        return multiply(facts, product);
-    }
-    if (facts.constant(1) && b.rank() == 2) {
-        Product product = flat(a, b, b.dims[1]);
-        product.weights = *facts.constant(1);
-        return multiply(facts, product);
-    }
+    if (facts.constant(1) && b.rank() == 1)
+        return multiply(facts, flat(facts, {b.type, {b.dims[0], 1}, {1, 1}}));
+    if (facts.constant(1) && b.rank() == 2)
+        return multiply(facts, flat(facts, b));
     if (a.rank() < 2 || b.rank() < 2)
         return "an operand is no matrix";
     const size_t rank = facts.out[0].rank();
@@ -163,7 +221,7 @@ Attempt attempt_gemm(const NodeFacts &facts)
         std::swap(b.dims[0], b.dims[1]);
         std::swap(b.strides[0], b.strides[1]);
     }
-    Product product = flat(facts.in[0].layout, b, columns);
+    Product product = flat(facts, b);
     product.weights = scaled(facts, *facts.constant(1), alpha);
     if (bias)
         product.bias = scaled(facts, *bias, beta);
