@@ -36,7 +36,7 @@ class BoundedModel final : public CompiledModel {
     {
         {
             std::lock_guard lock(mutex_);
-            making_ = true; // no more
+            closing_ = true;
         }
         if (maker_.joinable())
             maker_.join();
@@ -127,7 +127,7 @@ class BoundedModel final : public CompiledModel {
     mutable std::mutex mutex_; // guards what follows
     InFlightLimit limit_;
     StreamChoice streams_;
-    bool making_ = false;
+    bool making_ = false, closing_ = false;
     std::thread maker_; ///< of the model with other streams
     mutable std::condition_variable unused_;
     std::unique_ptr<Current> current_; // last: its destructor waits for the jobs
@@ -145,7 +145,7 @@ class BoundedModel final : public CompiledModel {
             streams_.late(finding->p99_ms);
         else if (finding->reached)
             streams_.kept(finding->p99_ms, finding->limit);
-        if (streams_.wanted() && !making_)
+        if (streams_.wanted() && !making_ && !closing_)
             begin_making();
     }
 
