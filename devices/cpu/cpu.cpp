@@ -22,14 +22,21 @@
 namespace leat::cpu {
 namespace {
 
+std::vector<PackedConstant> known_here(std::vector<PackedConstant> stored)
+{
+    for (PackedConstant &each : stored)
+        each.form = onednn::form_here(each.form);
+    return stored;
+}
+
 /// Plans for the input sizes used lately.
 class Plans {
   public:
     /// `inputs`: those that bring tensors.
     Plans(Compilation compilation, std::vector<ValueId> inputs, int threads, int lanes, bool in_bf16, Options options)
         : inputs_(std::move(inputs)), threads_(threads), lanes_(lanes), in_bf16_(in_bf16), options_(std::move(options)),
-          weights_(std::move(compilation.packed)), graph_(std::make_shared<const Graph>(std::move(compilation.graph))),
-          types_(std::move(compilation.types))
+          weights_(known_here(std::move(compilation.packed))),
+          graph_(std::make_shared<const Graph>(std::move(compilation.graph))), types_(std::move(compilation.types))
     {
     }
 

@@ -1,8 +1,11 @@
 #include "onednn.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <map>
+#include <mutex>
 
 namespace leat::cpu::onednn {
 namespace {
@@ -319,16 +322,52 @@ IntegerAttributes integer_attributes(const Requantisation &how, const dnnl::post
     return result;
 }
 
+// The descriptor itself is the name of the form: there is no text for it in both versions.
+#if DNNL_VERSION_MAJOR >= 3
+
 std::string form_of(const Desc &desc)
 {
-    // The descriptor itself is the name of the form: there is no text for it in both versions.
-#if DNNL_VERSION_MAJOR >= 3
+    // Its bytes have gaps, in which there may be anything: those of the first of equal ones stand for all.
+    static std::mutex mutex;
+    static std::multimap<size_t, std::pair<Desc, std::string>> known; // by size
+    std::lock_guard lock(mutex);
+    const auto [first, last] = known.equal_range(desc.get_size());
+    const auto equal = std::find_if(first, last, [&](const auto &each) { return each.second.first == desc; });
+    if (equal != last)
+        return equal->second.second;
     const auto blob = Desc(desc).get_blob();
-    return std::string(blob.begin(), blob.end());
-#else
-    return std::string(reinterpret_cast<const char *>(&desc.data), sizeof desc.data);
-#endif
+    return known.emplace(desc.get_size(), std::pair(desc, std::string(blob.begin(), blob.end())))->second.second;
 }
+
+std::string form_here(const std::string &form)
+{
+    static const size_t size = Desc({1}, dnnl::memory::data_type::f32, Dims{1}).get_blob().size();
+    for (const std::string prefix : {"onednn", "winograd "}) {
+        const size_t all = form.size() - std::min(prefix.size(), form.size());
+        if (!form.starts_with(prefix) || all % size != 0)
+            continue;
+        std::string result = prefix;
+        for (size_t place = prefix.size(); place < form.size(); place += size)
+            result += form_of(Desc(std::vector<uint8_t>(form.begin() + static_cast<ptrdiff_t>(place),
+                                                        form.begin() + static_cast<ptrdiff_t>(place + size))));
+        return result;
+    }
+    return form;
+}
+
+#else
+
+std::string form_of(const Desc &desc)
+{
+    return std::string(reinterpret_cast<const char *>(&desc.data), sizeof desc.data);
+}
+
+std::string form_here(const std::string &form)
+{
+    return form;
+}
+
+#endif
 
 Tensor reordered(const Tensor &constant, const Desc &from, const Desc &to)
 {

@@ -74,6 +74,8 @@ struct Requantisation {
 
 /// A text that names the form of memory.
 std::string form_of(const Desc &);
+/// The text that this process has for what another has stored under that text.
+std::string form_here(const std::string &form);
 /// The constant in the format of `to`.
 Tensor reordered(const Tensor &constant, const Desc &from, const Desc &to);
 /// The dense constant in the format of `to`, packed once.
