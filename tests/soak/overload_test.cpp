@@ -86,6 +86,13 @@ class Ages {
         told_ = 0;
     }
 
+    /// What the lists take, which grow with every frame.
+    double megabytes() const
+    {
+        std::lock_guard lock(mutex_);
+        return static_cast<double>((ages_.capacity() + since_before_.capacity()) * sizeof(float)) / 1e6;
+    }
+
   private:
     std::vector<float> copy_of(const std::vector<float> &values)
     {
@@ -133,7 +140,7 @@ class Ages {
 
     GstElement *element_;
     Ages *before_;
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     std::vector<float> ages_, since_before_;
     size_t told_ = 0;                       ///< of since_before_
     std::map<GstClockTime, double> passed_; ///< when, by time; unless there is another before it
@@ -181,8 +188,8 @@ struct Overload : testing::Test {
     struct Result {
         guint64 in = 0, out = 0, inferred = 0, skipped = 0, dropped = 0;
         double entering_p99 = 0, age_p50 = 0, age_p99 = 0, inside_p99 = 0, answered = 0;
-        double memory_before = 0, memory_after = 0;
-        std::vector<double> answers; ///< each minute, as multiples of the 99th percentile of that minute
+        double memory_before = 0, memory_after = 0; ///< of the process, less the lists of this test
+        std::vector<double> answers;                ///< each minute, as multiples of the 99th percentile of that minute
         bool in_order = false;
     };
 
@@ -209,7 +216,8 @@ struct Overload : testing::Test {
         entering.forget();
         arriving.forget();
         Result result;
-        result.memory_before = resident_megabytes();
+        const auto memory = [&] { return resident_megabytes() - entering.megabytes() - arriving.megabytes(); };
+        result.memory_before = memory();
         const int rest = (seconds ? seconds : short_run) - warm_up;
         for (int i = 0; i < rest; i++) {
             g_usleep(G_USEC_PER_SEC);
@@ -219,11 +227,11 @@ struct Overload : testing::Test {
                             "%.1f ms, answered %.1f ms, %.1f MB, load %.1f\n",
                             policy.c_str(), i + 1, entering.percentile(99), arriving.percentile(50),
                             arriving.percentile(99), arriving.percentile_since_before(99), answered_latency(pipeline),
-                            resident_megabytes(), load());
+                            memory(), load());
                 std::fflush(stdout);
             }
         }
-        result.memory_after = resident_megabytes();
+        result.memory_after = memory();
         result.answered = answered_latency(pipeline);
         gst_element_send_event(pipeline.get(), gst_event_new_eos());
         EXPECT_TRUE(pipeline.wait_for_eos());
