@@ -6,4 +6,6 @@ set -euo pipefail
 video=${1:+$(realpath -m -- "$1")}
 model=${2:+$(realpath -m -- "$2")}
 . "$(dirname "$0")/build.sh"
-"$build/tools/leat" video "${model:-$street_model}" "${video:-$here/street/street.mp4}" --output "${LEAT_OUT:-$root/out}"
+options=(--output "${LEAT_OUT:-$root/out}")
+[ -n "$model" ] || options+=(--iou-threshold 0.45) # so small a model finds some objects more than once
+"$build/tools/leat" video "${model:-$street_model}" "${video:-$here/street/street.mp4}" "${options[@]}"

@@ -21,6 +21,7 @@ struct ModelOptions {
 void add_shape_option(CLI::App &, ModelOptions &);
 void add_compile_options(CLI::App &, ModelOptions &);
 void add_picture_options(CLI::App &, ModelOptions &);
+void add_decode_options(CLI::App &, DecodeOptions &);
 
 /// What the user said, ready for open_image_model(). Throws Error when the labels file cannot be read.
 ImageModelOptions image_options(const ModelOptions &, const std::string &device);

@@ -17,16 +17,6 @@ int run(const RunOptions &options)
     return 0;
 }
 
-void add_decode_options(CLI::App &app, DecodeOptions &decode)
-{
-    app.add_option("--threshold", decode.threshold, "Least confidence; without it as customary for the model's family")
-        ->check(CLI::Range(0.0, 1.0));
-    app.add_option("--iou-threshold", decode.iou_threshold, "Overlap from which the weaker of two objects is left out")
-        ->check(CLI::Range(0.0, 1.0));
-    app.add_option("--max-objects", decode.max_objects, "Most objects of a picture; 0: all")
-        ->check(CLI::NonNegativeNumber);
-}
-
 } // namespace
 
 std::function<int()> add_run(CLI::App &app)

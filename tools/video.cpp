@@ -1,3 +1,4 @@
+#include "model_options.h"
 #include "subcommand.h"
 
 #include "devices/image_model.h"
@@ -34,6 +35,7 @@ template <class T> using Ref = std::unique_ptr<T, Unref>;
 
 struct VideoOptions {
     std::string model, video, output = "out", device = "CPU";
+    DecodeOptions decode;
 };
 
 /// What the pads of the running pipeline tell.
@@ -100,6 +102,8 @@ Ref<GstElement> make_pipeline(const VideoOptions &options, Watched &watched)
     set("source", "location", options.video);
     set("detect", "model", options.model);
     set("detect", "device", options.device);
+    g_object_set(element(pipeline.get(), "detect").get(), "threshold", options.decode.threshold, "iou-threshold",
+                 options.decode.iou_threshold, "max-objects", options.decode.max_objects, nullptr);
     set("publish", "file-path", fs::path(options.output) / "detections.jsonl");
     set("sink", "location", fs::path(options.output) / "annotated.mp4");
     Ref<GstPad> pad(gst_element_get_static_pad(element(pipeline.get(), "overlay").get(), "src"));
@@ -248,6 +252,7 @@ std::function<int()> add_video(CLI::App &command)
     command.add_option("-o,--output", options->output, "Folder for annotated.mp4, detections.jsonl and frame.png")
         ->capture_default_str();
     command.add_option("-d,--device", options->device, "Device that runs the model")->capture_default_str();
+    add_decode_options(command, options->decode);
     return [options] {
         run_video(*options);
         return 0;
