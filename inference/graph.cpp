@@ -137,15 +137,19 @@ ValueId Graph::add_constant(const std::string &constant_name, Tensor tensor)
     return add_value(std::move(value));
 }
 
-std::vector<ValueId> Graph::reads(const Node &node)
+std::vector<ValueId> Graph::operands(const Node &node)
 {
-    std::vector<ValueId> ids;
-    for (ValueId id : node.inputs)
-        if (id != no_value)
-            ids.push_back(id);
+    std::vector<ValueId> ids = node.inputs;
     for (const PostOp &post : node.post_ops)
         if (post.input != no_value)
             ids.push_back(post.input);
+    return ids;
+}
+
+std::vector<ValueId> Graph::reads(const Node &node)
+{
+    std::vector<ValueId> ids = operands(node);
+    std::erase(ids, no_value);
     return ids;
 }
 

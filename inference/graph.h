@@ -99,6 +99,8 @@ struct Graph {
     /// producers().
     std::vector<int> producers() const;              ///< for each value
     std::vector<std::vector<int>> consumers() const; ///< for each value, the nodes that read it, post-ops included
+    /// Inputs, absent ones too, then the operands of post-ops.
+    static std::vector<ValueId> operands(const Node &);
     /// Every value that the node reads: inputs and operands of post-ops, absent ones left out.
     static std::vector<ValueId> reads(const Node &);
     /// Lets every reader of `from`, and the outputs, read `to` instead.

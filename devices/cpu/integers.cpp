@@ -511,7 +511,11 @@ class Integration {
     std::string tried(const Node &node, int quantiser)
     {
         NodeFacts facts{graph_.graph(), node, {}, {}, weights_, 1};
-        for (ValueId id : Graph::reads(node)) {
+        for (ValueId id : Graph::operands(node)) {
+            if (id == no_value) {
+                facts.in.emplace_back();
+                continue;
+            }
             const Value &value = graph_.value(id);
             if (!value.shape || !is_static(*value.shape))
                 return "the sizes of what it reads are not known";

@@ -247,15 +247,6 @@ class Lowering {
         add_step(std::move(step));
     }
 
-    static std::vector<ValueId> operands_of(const Node &node)
-    {
-        std::vector<ValueId> ids = node.inputs;
-        for (const PostOp &post : node.post_ops)
-            if (post.input != no_value)
-                ids.push_back(post.input);
-        return ids;
-    }
-
     /// True when nobody reads the buffer after this node, so that the node may write into it.
     bool dies(size_t buffer, const std::vector<ValueId> &read_now) const
     {
@@ -270,7 +261,7 @@ class Lowering {
     NodeFacts facts_of(const Node &node)
     {
         NodeFacts facts{graph_, node, {}, {}, weights_, threads_};
-        const std::vector<ValueId> ids = operands_of(node);
+        const std::vector<ValueId> ids = Graph::operands(node);
         for (ValueId id : ids) {
             Operand operand;
             if (id != no_value && !reads_picture(node, id)) {
@@ -290,7 +281,7 @@ class Lowering {
     /// Of all that the node reads and writes, each once.
     double bytes_of(const Node &node) const
     {
-        std::vector<ValueId> ids = operands_of(node);
+        std::vector<ValueId> ids = Graph::operands(node);
         ids.insert(ids.end(), node.outputs.begin(), node.outputs.end());
         double bytes = 0;
         for (ValueId id : ids)
@@ -301,7 +292,7 @@ class Lowering {
 
     bool is_loose(const Node &node) const
     {
-        for (ValueId id : operands_of(node))
+        for (ValueId id : Graph::operands(node))
             if (id != no_value && loose_[id])
                 return true;
         return std::any_of(node.outputs.begin(), node.outputs.end(),
@@ -381,7 +372,7 @@ class Lowering {
     {
         if (!choice.views.empty())
             return apply_views(node, choice);
-        const std::vector<ValueId> ids = operands_of(node);
+        const std::vector<ValueId> ids = Graph::operands(node);
         Step step;
         for (const Reads &reads : choice.in)
             step.in.push_back(version(ids[reads.operand], reads.layout));
@@ -408,7 +399,7 @@ class Lowering {
         const Place over = in[*choice.in_place];
         const auto shared = std::count_if(in.begin(), in.end(), [&](Place p) { return p.buffer == over.buffer; });
         if (shared == 1 && over.offset == 0 && plan_.buffers_[over.buffer].bytes == choice.out[0].bytes() &&
-            dies(over.buffer, operands_of(node)))
+            dies(over.buffer, Graph::operands(node)))
             return over;
         const Place place{add_arena(choice.out[0].bytes()), 0};
         add_copy(over, choice.in[*choice.in_place].layout, place, choice.out[0]);
@@ -417,7 +408,7 @@ class Lowering {
 
     void apply_views(const Node &node, const Choice &choice)
     {
-        const std::vector<ValueId> ids = operands_of(node);
+        const std::vector<ValueId> ids = Graph::operands(node);
         for (size_t i = 0; i < node.outputs.size(); i++) {
             if (node.outputs[i] == no_value)
                 continue;
@@ -431,7 +422,7 @@ class Lowering {
     /// The post-ops that the kernel left: in place on its output, unless they give another type.
     void apply_after(const Node &node, Choice &choice)
     {
-        const std::vector<ValueId> ids = operands_of(node);
+        const std::vector<ValueId> ids = Graph::operands(node);
         const Version made = versions_[node.outputs[0]].front();
         Place value = made.place;
         Step step;
@@ -455,7 +446,7 @@ class Lowering {
         report.reason = "the shape of what it reads or makes is known only while it runs";
         Step step;
         step.loose = true;
-        for (ValueId id : operands_of(node)) {
+        for (ValueId id : Graph::operands(node)) {
             LooseOperand operand{id, {}};
             if (id != no_value && !loose_[id]) {
                 const Value &value = graph_.values[id];
