@@ -144,6 +144,24 @@ Tensor foldable(const Graph &graph, const Node &node, size_t input)
     return value.constant;
 }
 
+/// Outputs without elements are known whatever the inputs hold. Kernels may take long to find nothing to do: their
+/// loops over elements are not always the outer ones.
+bool fold_empty(Graph &graph, const Node &node)
+{
+    const auto is_empty = [&](ValueId id) {
+        if (id == no_value)
+            return true;
+        const Value &value = graph.values[id];
+        return value.type != Type::undefined && value.shape && is_static(*value.shape) && count_of(*value.shape) == 0;
+    };
+    if (!std::all_of(node.outputs.begin(), node.outputs.end(), is_empty))
+        return false;
+    for (ValueId id : node.outputs)
+        if (id != no_value)
+            graph.values[id].constant = Tensor(graph.values[id].type, *graph.values[id].shape);
+    return true;
+}
+
 void fold(Graph &graph, const Node &node, FoldBudget &budget)
 {
     if (!node.op->reference || fold_shape(graph, node) || keeps_integers(graph, node))
@@ -160,7 +178,7 @@ void fold(Graph &graph, const Node &node, FoldBudget &budget)
                 return;
             operands.push_back(graph.values[post.input].constant);
         }
-    if (!may_fold(graph, node, budget))
+    if (fold_empty(graph, node) || !may_fold(graph, node, budget))
         return;
     const double steps = steps_of(graph, node);
     std::vector<Tensor> outputs(node.outputs.size());

@@ -44,6 +44,8 @@ template <class Run> void for_each_window(const Tensor &x, const Pooling &poolin
 {
     const auto axes = three_axes(pooling.axes);
     const int64_t planes = x.dim(0) * x.dim(1);
+    if (planes == 0)
+        return;
     std::array<std::vector<int64_t>, 3> inside;
     std::vector<int64_t> taps;
     auto collect = [&](size_t axis, int64_t position) {

@@ -66,7 +66,8 @@ TEST(Folding, ComputesWhatIsSoonDone)
     for (const std::string &graph :
          {matrix + node("MatMul", {"a", "a"}, "y"), image + node("MaxPool", {"a"}, "y", kernel(3)),
           image + zeros("b", 4, "8, 8, 3, 3") + node("Conv", {"a", "b"}, "y"),
-          zeros("a", 2, "4096, 1024") + node("Transpose", {"a"}, "y")})
+          zeros("a", 2, "4096, 1024") + node("Transpose", {"a"}, "y"),
+          zeros("a", 4, "65537, 0, 2048, 2048") + node("MaxPool", {"a"}, "y", kernel(1024))})
         EXPECT_EQ(ops_left(graph), Ops{}) << graph;
 }
 
