@@ -1,6 +1,8 @@
 #include "bfloat16.h"
 
+#include "devices/cpu/kernels/vector_functions.h"
 #include "devices/cpu/onednn.h"
+#include "devices/cpu/team.h"
 #include "inference/ops.h"
 
 #include <algorithm>
@@ -19,6 +21,18 @@ bool is_product(const Node &node)
 {
     static constexpr std::array<std::string_view, 4> names{"Conv", "ConvTranspose", "Gemm", "MatMul"};
     return is_any(node, names);
+}
+
+Tensor in_bf16(const Tensor &numbers)
+{
+    Tensor made(Type::bf16, numbers.shape());
+    constexpr int64_t part = 64 * 1024;
+    const auto count = static_cast<int64_t>(numbers.count());
+    parallel_for(count, static_cast<int>(count / part + 1), [&](int64_t first, int64_t last) {
+        vector_narrow(made.raw() + static_cast<size_t>(first) * size_of(Type::bf16), numbers.data<float>() + first,
+                      last - first);
+    });
+    return made;
 }
 
 bool moves_elements(const Node &node)
@@ -164,7 +178,7 @@ class Shortening {
         Value value = graph_.values[id];
         value.type = Type::bf16;
         const Tensor &old = graph_.values[id].constant;
-        value.constant = weights_.get(old, "bf16", [&] { return old.converted(Type::bf16); });
+        value.constant = weights_.get(old, "bf16", [&] { return in_bf16(old); });
         return constants_[id] = graph_.add_value(std::move(value));
     }
 
@@ -172,11 +186,7 @@ class Shortening {
     std::string tried(const Node &node, const std::set<ValueId> &data, Type out)
     {
         NodeFacts facts{graph_, node, {}, {}, weights_, 1};
-        std::vector<ValueId> operands = node.inputs;
-        for (const PostOp &post : node.post_ops)
-            if (post.input != no_value)
-                operands.push_back(post.input);
-        for (ValueId id : operands) {
+        for (ValueId id : Graph::operands(node)) {
             Operand operand;
             if (id != no_value) {
                 if (!is_sized(id))

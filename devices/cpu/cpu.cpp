@@ -246,8 +246,12 @@ class CpuModel final : public CompiledModel {
             if (!port.image)
                 shapes.push_back(port.shape);
         fixed_ = std::all_of(shapes.begin(), shapes.end(), is_static);
-        if (fixed_)
-            plans_.make_only(shapes);
+        if (fixed_) {
+            std::vector<int> processors;
+            for (const auto &lane : resources_.lanes)
+                processors.insert(processors.end(), lane.begin(), lane.end());
+            Team(processors, false).run([&] { plans_.make_only(shapes); });
+        }
     }
     /// Nobody will call complete().
     void close()

@@ -31,10 +31,13 @@ inline bool is_float(Type type)
     return type == Type::f32 || type == Type::bf16;
 }
 
-/// Runs one step of a plan. Immutable and shared by the lanes, each on a thread of its own.
+/// Runs one step of a plan. Once prepared it is immutable and shared by the lanes, each on a thread of its own.
 class Kernel {
   public:
     virtual ~Kernel() = default;
+    /// What takes long and nobody's choice depends on, such as packing weights: once, before the first run, on whatever
+    /// thread, beside other kernels. Throws Error or what a library throws.
+    virtual void prepare() {}
     virtual void run(const Launch &) const = 0;
 };
 

@@ -530,6 +530,7 @@ std::shared_ptr<const Plan> Plan::make(std::shared_ptr<const Graph> graph, Weigh
     plan->graph_ = std::move(graph);
     plan->profiling_ = profiling;
     with_one_thread([&] { Lowering(*plan, weights, threads, notes).run(); });
+    plan->prepare_kernels();
     plan->graph_ = without_constants(*plan->graph_);
     plan->states_.resize(static_cast<size_t>(lanes));
     plan->measured_ = std::vector<Measured>(std::max<size_t>(plan->reports_.size(), 1));

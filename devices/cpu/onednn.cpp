@@ -342,12 +342,12 @@ std::string form_of(const Desc &desc)
 std::string form_here(const std::string &form)
 {
     static const size_t size = Desc({1}, dnnl::memory::data_type::f32, Dims{1}).get_blob().size();
-    for (const std::string prefix : {"onednn", "winograd "}) {
-        const size_t all = form.size() - std::min(prefix.size(), form.size());
-        if (!form.starts_with(prefix) || all % size != 0)
+    for (const std::string word : {"onednn", "winograd "}) {
+        const size_t at = form.find(word), begin = at + word.size();
+        if (at == std::string::npos || (form.size() - begin) % size != 0)
             continue;
-        std::string result = prefix;
-        for (size_t place = prefix.size(); place < form.size(); place += size)
+        std::string result = form.substr(0, begin);
+        for (size_t place = begin; place < form.size(); place += size)
             result += form_of(Desc(std::vector<uint8_t>(form.begin() + static_cast<ptrdiff_t>(place),
                                                         form.begin() + static_cast<ptrdiff_t>(place + size))));
         return result;
@@ -369,26 +369,24 @@ std::string form_here(const std::string &form)
 
 #endif
 
-Tensor reordered(const Tensor &constant, const Desc &from, const Desc &to)
+void reorder(const std::byte *elements, const Desc &from, std::byte *target, const Desc &to)
 {
-    Tensor result(Type::u8, {static_cast<int64_t>(to.get_size())});
-    dnnl::memory source(from, engine(), const_cast<std::byte *>(constant.raw()));
-    dnnl::memory target(to, engine(), result.raw());
+    dnnl::memory source(from, engine(), const_cast<std::byte *>(elements)), result(to, engine(), target);
     dnnl::stream stream(engine());
-    dnnl::reorder(source, target).execute(stream, source, target);
+    dnnl::reorder(source, result).execute(stream, source, result);
     stream.wait();
-    return result;
 }
 
-Tensor packed(Weights &weights, const Tensor &constant, const Desc &from, const Desc &to)
+Constant packed(Weights &weights, const Tensor &constant, const Desc &from, const Desc &to, int64_t first)
 {
-    if (from == to)
+    if (from == to && first == 0)
         return constant;
-    const Tensor made =
-        weights.get(constant, "onednn" + form_of(from) + form_of(to), [&] { return reordered(constant, from, to); });
-    if (made.bytes() != to.get_size())
-        throw Error("stored weights have another size than the kernel wants");
-    return made;
+    const std::string place = first == 0 ? "" : "from " + std::to_string(first) + ' ';
+    return weights.later(constant, place + "onednn" + form_of(from) + form_of(to), [constant, from, to, first] {
+        Tensor result(Type::u8, {static_cast<int64_t>(to.get_size())});
+        reorder(constant.raw() + static_cast<size_t>(first) * size_of(constant.type()), from, result.raw(), to);
+        return result;
+    });
 }
 
 namespace {
@@ -409,10 +407,17 @@ void *address(const PrimitiveKernel::Argument &argument, const Launch &launch)
     case From::scratch: return launch.scratch;
     case From::constant: break;
     }
-    return const_cast<std::byte *>(argument.constant.raw());
+    return const_cast<std::byte *>(argument.constant.tensor().raw());
 }
 
 } // namespace
+
+void PrimitiveKernel::prepare()
+{
+    for (const Argument &argument : arguments_)
+        if (argument.from == Argument::From::constant && argument.constant.tensor().bytes() < argument.desc.get_size())
+            throw Error("stored weights have another size than the kernel wants");
+}
 
 void PrimitiveKernel::run(const Launch &launch) const
 {

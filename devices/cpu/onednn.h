@@ -76,10 +76,11 @@ struct Requantisation {
 std::string form_of(const Desc &);
 /// The text that this process has for what another has stored under that text.
 std::string form_here(const std::string &form);
-/// The constant in the format of `to`.
-Tensor reordered(const Tensor &constant, const Desc &from, const Desc &to);
-/// The dense constant in the format of `to`, packed once.
-Tensor packed(Weights &, const Tensor &constant, const Desc &from, const Desc &to);
+/// Copies elements from one format to another.
+void reorder(const std::byte *elements, const Desc &from, std::byte *target, const Desc &to);
+/// The constant's elements from the `first` on, which lie as `from` says, in the format of `to`: packed once, when they
+/// are first asked for.
+Constant packed(Weights &, const Tensor &constant, const Desc &from, const Desc &to, int64_t first = 0);
 
 /// One primitive with its arguments.
 class PrimitiveKernel final : public Kernel {
@@ -89,12 +90,13 @@ class PrimitiveKernel final : public Kernel {
         Desc desc;
         enum class From { in, out, constant, scratch } from;
         size_t index = 0; ///< of Launch::in or out
-        Tensor constant{};
+        Constant constant{};
     };
     PrimitiveKernel(dnnl::primitive primitive, std::vector<Argument> arguments)
         : primitive_(std::move(primitive)), arguments_(std::move(arguments))
     {
     }
+    void prepare() override;
     void run(const Launch &) const override;
 
   private:

@@ -1,5 +1,7 @@
 #include "plan.h"
 
+#include "team.h"
+
 #include <algorithm>
 #include <cstring>
 
@@ -22,6 +24,27 @@ bool shares_memory(const Tensor &made, std::span<const Tensor> operands)
 }
 
 } // namespace
+
+/// Kernels beside each other, before the first run: most of the time that a plan takes to be made.
+void Plan::prepare_kernels()
+{
+    const auto count = std::ssize(steps_);
+    parallel_for(count, static_cast<int>(count), [&](int64_t first, int64_t last) {
+        with_one_thread([&] {
+            for (const Step &step :
+                 std::span(steps_).subspan(static_cast<size_t>(first), static_cast<size_t>(last - first))) {
+                if (!step.kernel)
+                    continue;
+                try {
+                    step.kernel->prepare();
+                } catch (const std::exception &error) {
+                    const std::string name = step.node < reports_.size() ? reports_[step.node].node : "";
+                    throw Error("node \"" + name + "\": its kernel could not be made: " + error.what());
+                }
+            }
+        });
+    });
+}
 
 void Plan::place(Job &job, LaneContext &lane, State &state) const
 {

@@ -45,7 +45,7 @@ struct Step {
     std::vector<Place> in, out;
     size_t scratch = 0;
     size_t image = 0, images = 0; ///< the first in Job::images, and how many
-    size_t node = 0;             ///< on whose behalf
+    size_t node = 0;              ///< on whose behalf
     bool loose = false;
     std::vector<LooseOperand> operands; ///< of a loose step: the node's inputs, then those of its post-ops
 };
@@ -57,7 +57,8 @@ std::shared_ptr<const Graph> without_constants(const Graph &);
 class Plan {
   public:
     /// Throws Error that names the node. The graph's shapes are inferred; `threads` will run each job. `notes`: by name
-    /// of node, why it computes in the type that it does, for its report.
+    /// of node, why it computes in the type that it does, for its report. The team that runs the caller prepares the
+    /// kernels.
     static std::shared_ptr<const Plan> make(std::shared_ptr<const Graph>, Weights &, int threads, int lanes,
                                             bool profiling, const std::map<std::string, std::string> &notes);
 
@@ -91,6 +92,7 @@ class Plan {
     mutable std::vector<State> states_;      ///< by lane, each used by its lane only
     mutable std::vector<Measured> measured_; ///< by node
 
+    void prepare_kernels();
     void place(Job &, LaneContext &, State &) const;
     void run_step(const Step &, Job &, State &, std::shared_ptr<void> &kept, std::byte *scratch) const;
     void run_loose(const Step &, State &) const;

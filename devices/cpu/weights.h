@@ -11,6 +11,38 @@
 
 namespace leat::cpu {
 
+/// A constant as a kernel reads it: known, or made by who asks first.
+class Constant {
+  public:
+    Constant() = default;
+    Constant(Tensor known) : known_(std::move(known)) {}
+    /// Waits for another thread that makes it. Throws what making it throws.
+    Tensor tensor() const
+    {
+        if (!entry_)
+            return known_;
+        std::lock_guard lock(entry_->mutex);
+        if (entry_->make) {
+            entry_->made = entry_->make();
+            entry_->make = nullptr;
+        }
+        return Tensor::view(entry_->made.type(), entry_->made.shape(), entry_->made.raw(), entry_);
+    }
+
+  private:
+    friend class Weights;
+    struct Entry {
+        std::mutex mutex;             // guards what follows
+        Tensor source;                // keeps the address from being used again
+        std::function<Tensor()> make; ///< absent when it is made
+        Tensor made;
+    };
+    Tensor known_;
+    std::shared_ptr<Entry> entry_;
+
+    explicit Constant(std::shared_ptr<Entry> entry) : entry_(std::move(entry)) {}
+};
+
 /// Constants in the form in which kernels read them, packed once for all plans and lanes of a compiled model that use
 /// them at the same time.
 class Weights {
@@ -25,8 +57,9 @@ class Weights {
         }
     }
 
-    /// What `make` made for the first caller with that constant and `form`. It lives as long as somebody holds it.
-    Tensor get(const Tensor &constant, const std::string &form, const std::function<Tensor()> &make)
+    /// What the first caller's `make` makes of that constant in that `form`, when somebody asks for it. It lives as
+    /// long as somebody holds it.
+    Constant later(const Tensor &constant, const std::string &form, std::function<Tensor()> make)
     {
         std::lock_guard lock(mutex_);
         if (const auto known = stored_.find({constant.raw(), form}); known != stored_.end())
@@ -34,9 +67,19 @@ class Weights {
         std::erase_if(entries_, [](const auto &entry) { return entry.second.expired(); });
         auto &known = entries_[{constant.raw(), form}];
         auto entry = known.lock();
-        if (!entry)
-            known = entry = std::make_shared<Entry>(Entry{constant, make()});
-        return Tensor::view(entry->made.type(), entry->made.shape(), entry->made.raw(), entry);
+        if (!entry) {
+            entry = std::make_shared<Constant::Entry>();
+            entry->source = constant;
+            entry->make = std::move(make);
+            known = entry;
+        }
+        return Constant(std::move(entry));
+    }
+
+    /// The same, made at once.
+    Tensor get(const Tensor &constant, const std::string &form, std::function<Tensor()> make)
+    {
+        return later(constant, form, std::move(make)).tensor();
     }
 
     /// Nobody will ask again: lets go of the constants that others were packed from.
@@ -44,13 +87,15 @@ class Weights {
     {
         std::lock_guard lock(mutex_);
         for (const auto &[key, known] : entries_)
-            if (const auto entry = known.lock())
-                entry->constant = {};
+            if (const auto entry = known.lock()) {
+                std::lock_guard held(entry->mutex);
+                entry->source = {};
+            }
         entries_.clear();
         stored_.clear();
     }
 
-    /// All that is packed at present.
+    /// All that is made at present.
     std::vector<PackedConstant> entries()
     {
         std::lock_guard lock(mutex_);
@@ -58,19 +103,18 @@ class Weights {
         for (const auto &[key, each] : stored_)
             result.push_back(each);
         for (const auto &[key, known] : entries_)
-            if (const auto entry = known.lock())
-                result.push_back({entry->constant, key.second, entry->made});
+            if (const auto entry = known.lock()) {
+                std::lock_guard held(entry->mutex);
+                if (!entry->make)
+                    result.push_back({entry->source, key.second, entry->made});
+            }
         return result;
     }
 
   private:
-    struct Entry {
-        Tensor constant; // keeps the address from being used again
-        Tensor made;
-    };
     std::map<std::pair<const std::byte *, std::string>, PackedConstant> stored_;
     std::mutex mutex_; // guards what follows
-    std::map<std::pair<const std::byte *, std::string>, std::weak_ptr<Entry>> entries_;
+    std::map<std::pair<const std::byte *, std::string>, std::weak_ptr<Constant::Entry>> entries_;
 };
 
 } // namespace leat::cpu

@@ -21,6 +21,12 @@ class Blocks final : public Kernel {
     {
     }
 
+    void prepare() override
+    {
+        for (const Part &part : parts_)
+            part.product->prepare();
+    }
+
     void run(const Launch &launch) const override
     {
         if (!launch.kept)

@@ -240,6 +240,7 @@ std::optional<int32_t> source_zero_point(const NodeFacts &facts)
 class WithZeroPoint final : public Kernel {
   public:
     WithZeroPoint(std::unique_ptr<Kernel> product, bool is_signed) : product_(std::move(product)), signed_(is_signed) {}
+    void prepare() override { product_->prepare(); }
     void run(const Launch &launch) const override
     {
         const auto byte = std::to_integer<uint8_t>(*launch.in.back());

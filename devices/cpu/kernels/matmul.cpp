@@ -2,7 +2,6 @@
 #include "post_ops.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace leat::cpu {
 namespace {
@@ -14,7 +13,8 @@ using Argument = PrimitiveKernel::Argument;
 struct Product {
     Layout seen_a, seen_b, seen_out;
     Layout stored_a, stored_b; ///< the same memory as the node sees it
-    Tensor weights;            ///< the elements of b where they are constant
+    Tensor weights;            ///< where b is constant, memory that it is part of
+    int64_t first_weight = 0;  ///< the first element of b in there
     Tensor bias;               ///< one number a column, or absent
 };
 
@@ -43,7 +43,7 @@ Choice multiply(const NodeFacts &facts, const Product &p, const Slice &slice)
     std::vector<Reads> in{{0, slice.in}};
     if (p.weights) {
         arguments.push_back({DNNL_ARG_WEIGHTS, made.weights, Argument::From::constant, 0,
-                             packed(facts.weights, p.weights, desc(p.seen_b), made.weights)});
+                             packed(facts.weights, p.weights, desc(p.seen_b), made.weights, p.first_weight)});
     } else {
         arguments.push_back({DNNL_ARG_WEIGHTS, desc(p.seen_b), Argument::From::in, 1});
         in.push_back({1, p.stored_b});
@@ -51,24 +51,6 @@ Choice multiply(const NodeFacts &facts, const Product &p, const Slice &slice)
     if (p.bias)
         arguments.push_back({DNNL_ARG_BIAS, bias, Argument::From::constant, 0, p.bias});
     return choose(made, std::move(arguments), std::move(in), out, out, std::move(post_ops));
-}
-
-/// Columns [first, first + count) of a constant as the product sees it.
-Tensor columns_of(const NodeFacts &facts, const Tensor &constant, const Layout &seen, int64_t first, int64_t count)
-{
-    const std::string form = "columns " + std::to_string(first) + " to " + std::to_string(first + count) + " of " +
-                             to_string(seen.dims) + " by " + to_string(seen.strides);
-    return facts.weights.get(constant, form, [&] {
-        const Shape shape{seen.dims[0], count};
-        Tensor result(constant.type(), shape);
-        const auto size = static_cast<int64_t>(size_of(constant.type()));
-        for (int64_t row = 0; row < shape[0]; row++)
-            for (int64_t column = 0; column < count; column++)
-                std::memcpy(result.raw() + (row * count + column) * size,
-                            constant.raw() + (row * seen.strides[0] + (first + column) * seen.strides[1]) * size,
-                            static_cast<size_t>(size));
-        return result;
-    });
 }
 
 /// Whether the product is of one row that is worth cutting by columns: it takes as long as its weights to be read.
@@ -98,11 +80,11 @@ Choice multiply_by_columns(const NodeFacts &facts, const Product &p)
             return multiply(facts, p, slice);
         Product part = p;
         const int64_t count = slice.out.dims[1];
-        part.seen_b = part.stored_b = Layout::dense(p.seen_b.type, {p.seen_b.dims[0], count});
+        part.seen_b.dims[1] = count;
         part.seen_out = slice.out;
-        part.weights = columns_of(facts, p.weights, p.seen_b, slice.out_offset, count);
+        part.first_weight = slice.out_offset * p.seen_b.strides[1];
         if (p.bias)
-            part.bias = columns_of(facts, p.bias, {Type::f32, {1, columns}, {columns, 1}}, slice.out_offset, count);
+            part.bias = p.bias.reshaped({columns}).region({slice.out_offset}, {slice.out_offset + count});
         return multiply(facts, part, slice);
     });
 }
@@ -154,6 +136,7 @@ Product flat(const NodeFacts &facts, const Layout &b)
             Layout::dense(a.type, a.dims),
             b,
             *facts.constant(1),
+            0,
             {}};
 }
 
@@ -196,7 +179,7 @@ Attempt attempt_matmul(const NodeFacts &facts)
     if (a.rank() < 2 || b.rank() < 2)
         return "an operand is no matrix";
     const size_t rank = facts.out[0].rank();
-    Product product{{}, {}, facts.out[0], readable(a), readable(b), {}, {}};
+    Product product{{}, {}, facts.out[0], readable(a), readable(b), {}, 0, {}};
     product.seen_a = widened(product.stored_a, rank);
     product.seen_b = widened(product.stored_b, rank);
     return multiply(facts, product);

@@ -15,6 +15,12 @@ class Slices final : public Kernel {
     };
     Slices(std::vector<Part> parts, size_t scratch) : parts_(std::move(parts)), scratch_(scratch) {}
 
+    void prepare() override
+    {
+        for (const Part &part : parts_)
+            part.kernel->prepare();
+    }
+
     void run(const Launch &launch) const override
     {
         if (!launch.kept)

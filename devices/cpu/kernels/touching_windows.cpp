@@ -18,6 +18,8 @@ class Spread final : public Kernel {
     {
     }
 
+    void prepare() override { convolution_->prepare(); }
+
     void run(const Launch &launch) const override
     {
         std::byte *made = launch.scratch;

@@ -74,6 +74,8 @@ template <class T> class Exact final : public Kernel {
         }
     }
 
+    void prepare() override { product_->prepare(); }
+
     void run(const Launch &launch) const override
     {
         product_->run(launch);

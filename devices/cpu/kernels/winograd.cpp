@@ -69,6 +69,8 @@ class Winograd final : public Kernel {
     static size_t source_bytes(const Tiling &t) { return bytes(t.block() * t.ins); }
     static size_t result_bytes(const Tiling &t) { return bytes(t.block() * t.wide_outs()); }
 
+    void prepare() override { product_->prepare(); }
+
     void run(const Launch &launch) const override
     {
         const auto *in = reinterpret_cast<const float *>(launch.in[0]);
@@ -125,18 +127,24 @@ class Winograd final : public Kernel {
     }
 };
 
-/// The filters' points as a matrix of in by out channels for each point, with zeros for channels beyond the last.
-Tensor transformed(const Tensor &filters, int64_t wide_outs)
+/// The filters' points as a matrix of in by out channels for each point, with zeros for channels beyond the last, in
+/// the format of `to`. Some input channels at a time: memory that is used again need not be cleared again by the
+/// system.
+Tensor transformed(const Tensor &filters, int64_t wide_outs, const Desc &to)
 {
     const int64_t outs = filters.dim(0), ins = filters.dim(1);
-    Tensor result(Type::f32, {winograd_points, ins, wide_outs});
-    std::ranges::fill(result.values<float>(), 0.f);
-    for (int64_t i = 0; i < ins; i++)
-        for (int64_t o = 0; o < outs; o++) {
-            const auto points = winograd_filter(filters.data<float>() + (o * ins + i) * 9);
-            for (int64_t p = 0; p < winograd_points; p++)
-                result.data<float>()[(p * ins + i) * wide_outs + o] = points[static_cast<size_t>(p)];
-        }
+    constexpr int64_t together = 64;
+    const int64_t block = ins % together == 0 ? together : ins;
+    const Layout points = Layout::dense(Type::f32, {winograd_points, block, wide_outs});
+    Tensor result(Type::u8, {static_cast<int64_t>(to.get_size())}), part(Type::f32, points.dims);
+    std::ranges::fill(part.values<float>(), 0.f);
+    for (int64_t first = 0; first < ins; first += block) {
+        for (int64_t i = 0; i < block; i++)
+            winograd_filters(part.data<float>() + i * wide_outs, block * wide_outs,
+                             filters.data<float>() + (first + i) * 9, ins * 9, outs);
+        reorder(part.raw(), desc(points), result.raw(),
+                block == ins ? to : to.submemory_desc(points.dims, {0, first, 0}));
+    }
     return result;
 }
 
@@ -147,9 +155,9 @@ Choice convolve(const NodeFacts &facts, const Slice &slice)
     const Desc source = desc(Layout::dense(Type::f32, {winograd_points, t.block(), t.ins}));
     const Desc result = desc(Layout::dense(Type::f32, {winograd_points, t.block(), t.wide_outs()}));
     const Made made = matmul(source, any(Type::f32, weights.dims), Desc(), result, attributes());
-    const Tensor constant = facts.weights.get(*facts.constant(1), "winograd " + form_of(made.weights), [&] {
-        return reordered(transformed(*facts.constant(1), t.wide_outs()), desc(weights), made.weights);
-    });
+    const Constant constant = facts.weights.later(*facts.constant(1), "winograd " + form_of(made.weights),
+                                                  [filters = *facts.constant(1), outs = t.wide_outs(),
+                                                   to = made.weights] { return transformed(filters, outs, to); });
     std::vector<Argument> arguments{{DNNL_ARG_SRC, source, Argument::From::in},
                                     {DNNL_ARG_WEIGHTS, made.weights, Argument::From::constant, 0, constant},
                                     {DNNL_ARG_DST, result, Argument::From::out}};

@@ -121,6 +121,57 @@ void output(float *HWY_RESTRICT to, int64_t row_stride, int64_t rows, int64_t co
     }
 }
 
+using Exact = hn::CappedTag<double, 8>;
+
+/// G on three values.
+template <class Store>
+HWY_INLINE void transform_filter(hn::Vec<Exact> a, hn::Vec<Exact> b, hn::Vec<Exact> c, Store store)
+{
+    const Exact d;
+    const auto outer = hn::Mul(hn::Set(d, 1 / 6.), hn::Add(a, c)), middle = hn::Mul(hn::Set(d, 1 / 6.), b);
+    const auto outer2 = hn::MulAdd(hn::Set(d, 1 / 24.), a, hn::Mul(hn::Set(d, 1 / 6.), c));
+    const auto middle2 = hn::Mul(hn::Set(d, 1 / 12.), b);
+    store(0, hn::Mul(hn::Set(d, 1 / 4.), a));
+    store(1, hn::Neg(hn::Add(outer, middle)));
+    store(2, hn::Sub(middle, outer));
+    store(3, hn::Add(outer2, middle2));
+    store(4, hn::Sub(outer2, middle2));
+    store(5, c);
+}
+
+void filters(float *HWY_RESTRICT to, int64_t to_stride, const float *HWY_RESTRICT from, int64_t filter_stride,
+             int64_t count)
+{
+    const Exact d;
+    const hn::Rebind<float, Exact> narrow;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    HWY_ALIGN double taps[9 * 8] = {}, between[winograd_in * 3 * 8];
+    HWY_ALIGN float rest[8];
+    for (int64_t first = 0; first < count; first += lanes) {
+        const int64_t here = std::min(lanes, count - first);
+        for (int64_t f = 0; f < here; f++)
+            for (int64_t tap = 0; tap < 9; tap++)
+                taps[tap * lanes + f] = from[(first + f) * filter_stride + tap];
+        for (int64_t x = 0; x < 3; x++) {
+            auto tap = [&](int64_t y) { return hn::Load(d, taps + (y * 3 + x) * lanes); };
+            transform_filter(tap(0), tap(1), tap(2), [&](int64_t y, hn::Vec<Exact> value) {
+                hn::Store(value, d, between + (y * 3 + x) * lanes);
+            });
+        }
+        for (int64_t y = 0; y < winograd_in; y++) {
+            auto at = [&](int64_t x) { return hn::Load(d, between + (y * 3 + x) * lanes); };
+            transform_filter(at(0), at(1), at(2), [&](int64_t x, hn::Vec<Exact> value) {
+                float *point = to + (y * winograd_in + x) * to_stride + first;
+                const auto rounded = hn::DemoteTo(narrow, value);
+                if (here == lanes)
+                    return hn::StoreU(rounded, narrow, point);
+                hn::Store(rounded, narrow, rest);
+                std::memcpy(point, rest, static_cast<size_t>(here) * sizeof(float));
+            });
+        }
+    }
+}
+
 } // namespace
 } // namespace leat::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -130,6 +181,7 @@ namespace leat::cpu {
 
 HWY_EXPORT(input);
 HWY_EXPORT(output);
+HWY_EXPORT(filters);
 
 void winograd_input(float *to, int64_t to_stride, const float *from, int64_t row_stride, int64_t channels,
                     TileRange rows, TileRange columns)
@@ -143,24 +195,9 @@ void winograd_output(float *to, int64_t row_stride, int64_t rows, int64_t column
     HWY_DYNAMIC_DISPATCH(output)(to, row_stride, rows, columns, from, from_stride, channels, bias);
 }
 
-std::array<float, winograd_points> winograd_filter(const float *filter)
+void winograd_filters(float *to, int64_t to_stride, const float *from, int64_t filter_stride, int64_t count)
 {
-    constexpr double g[winograd_in][3] = {{1 / 4., 0, 0},
-                                          {-1 / 6., -1 / 6., -1 / 6.},
-                                          {-1 / 6., 1 / 6., -1 / 6.},
-                                          {1 / 24., 1 / 12., 1 / 6.},
-                                          {1 / 24., -1 / 12., 1 / 6.},
-                                          {0, 0, 1}};
-    double between[winograd_in][3];
-    for (int y = 0; y < winograd_in; y++)
-        for (int x = 0; x < 3; x++)
-            between[y][x] = g[y][0] * filter[x] + g[y][1] * filter[3 + x] + g[y][2] * filter[6 + x];
-    std::array<float, winograd_points> result;
-    for (size_t y = 0; y < winograd_in; y++)
-        for (size_t x = 0; x < winograd_in; x++)
-            result[y * winograd_in + x] =
-                static_cast<float>(between[y][0] * g[x][0] + between[y][1] * g[x][1] + between[y][2] * g[x][2]);
-    return result;
+    HWY_DYNAMIC_DISPATCH(filters)(to, to_stride, from, filter_stride, count);
 }
 
 } // namespace leat::cpu

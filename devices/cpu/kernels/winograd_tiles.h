@@ -1,5 +1,4 @@
 #pragma once
-#include <array>
 #include <cstdint>
 
 namespace leat::cpu {
@@ -27,7 +26,8 @@ void winograd_input(float *to, int64_t to_stride, const float *from, int64_t row
 void winograd_output(float *to, int64_t row_stride, int64_t rows, int64_t columns, const float *from,
                      int64_t from_stride, int64_t channels, const float *bias);
 
-/// G g G^T of one filter of 3x3.
-std::array<float, winograd_points> winograd_filter(const float *filter);
+/// G g G^T of `count` filters of 3x3, calculated in double: the point p of filter f goes to to[p * to_stride + f].
+/// `filter_stride`: elements from one filter to the next.
+void winograd_filters(float *to, int64_t to_stride, const float *filters, int64_t filter_stride, int64_t count);
 
 } // namespace leat::cpu
