@@ -27,21 +27,32 @@ template <class Key, class Made> class WeakCache {
         if (auto found = slot->made.lock())
             return found;
         std::shared_ptr<Made> made = make();
+        std::lock_guard table(mutex_);
         slot->made = made;
         return made;
+    }
+
+    /// The key under which that was asked for; nothing when it is not from here.
+    std::optional<Key> key_of(const std::shared_ptr<Made> &made)
+    {
+        std::lock_guard table(mutex_);
+        for (const auto &slot : slots_)
+            if (slot->made.lock() == made)
+                return slot->key;
+        return {};
     }
 
   private:
     struct Slot {
         explicit Slot(const Key &k) : key(k) {}
         const Key key;
-        std::mutex mutex; // held while making
-        std::weak_ptr<Made> made;
+        std::mutex mutex;         // held while making
+        std::weak_ptr<Made> made; // guarded by both mutexes: who writes holds both
     };
 
     std::shared_ptr<Slot> slot_of(const Key &key)
     {
-        std::lock_guard lock(mutex_);
+        std::lock_guard table(mutex_);
         // Whoever makes one holds its slot too.
         std::erase_if(slots_, [](const auto &slot) { return slot.use_count() == 1 && slot->made.expired(); });
         for (const auto &slot : slots_)
@@ -50,7 +61,7 @@ template <class Key, class Made> class WeakCache {
         return slots_.emplace_back(std::make_shared<Slot>(key));
     }
 
-    std::mutex mutex_;
+    std::mutex mutex_; // guards what follows
     std::vector<std::shared_ptr<Slot>> slots_;
 };
 
@@ -65,7 +76,8 @@ struct FileKey {
 };
 
 struct CompiledKey {
-    const Graph *graph; // alive while the compiled model is: it is held beside it
+    std::optional<FileKey> file; // that the graph was read from
+    const Graph *graph;          // when there is none: alive while the compiled model is, for it is held beside it
     std::string device;
     Options options;
     std::optional<ImageInput> image;
@@ -138,13 +150,18 @@ std::shared_ptr<const Graph> read(const std::string &path, const Shapes &shapes,
     return std::make_shared<const Graph>(read_cached(path, text_of(shapes), options, afresh));
 }
 
+WeakCache<FileKey, const Graph> &graphs_of_files()
+{
+    static WeakCache<FileKey, const Graph> cache;
+    return cache;
+}
+
 } // namespace
 
 std::shared_ptr<const Graph> read_shared(const std::string &path, const Shapes &shapes, const Options &options)
 {
-    static WeakCache<FileKey, const Graph> cache;
     const auto key = key_of(path, shapes);
-    return key ? cache.get(*key, [&] { return read(path, shapes, options); }) : read(path, shapes, options);
+    return key ? graphs_of_files().get(*key, [&] { return read(path, shapes, options); }) : read(path, shapes, options);
 }
 
 std::shared_ptr<CompiledModel> compile_shared(std::shared_ptr<const Graph> graph, const std::string &device,
@@ -152,20 +169,22 @@ std::shared_ptr<CompiledModel> compile_shared(std::shared_ptr<const Graph> graph
                                               const std::string &path)
 {
     struct Held {
-        std::shared_ptr<const Graph> graph;
+        std::shared_ptr<const Graph> graph; // where its address is the key
         std::shared_ptr<Device> device;
         std::unique_ptr<CompiledModel> model;
     };
     static WeakCache<CompiledKey, CompiledModel> cache;
-    return cache.get({graph.get(), device, options, image}, [&]() -> std::shared_ptr<CompiledModel> {
+    const auto file = graphs_of_files().key_of(graph);
+    const CompiledKey key{file, file ? nullptr : graph.get(), device, options, image};
+    return cache.get(key, [&]() -> std::shared_ptr<CompiledModel> {
         auto held = std::make_shared<Held>();
-        held->graph = graph;
+        if (!file)
+            held->graph = graph;
         held->device = find_device(device);
-        const auto make = [held = held.get(), options, image, path](int streams) {
+        const auto make = [graph, device = held->device.get(), options, image, path](int streams) {
             Options chosen = options;
             chosen.num_streams = streams;
-            const Graph &model = *held->graph;
-            return compile_on(*held->device, image ? with_image_input(model, image->name, image->spec) : model, chosen,
+            return compile_on(*device, image ? with_image_input(*graph, image->name, image->spec) : *graph, chosen,
                               path);
         };
         held->model = make(options.num_streams);

@@ -24,8 +24,9 @@ struct ImageInput {
     bool operator==(const ImageInput &) const = default;
 };
 
-/// Compiles, or returns what somebody holds already for the same graph, device, options and image input, or
-/// what is stored in `path`, the file that the graph was read from, or in the cache_dir of the options.
+/// Compiles, or returns what somebody holds already for the same graph, or one that was read from the same file,
+/// device, options and image input, or what is stored in `path`, the file that the graph was read from, or in the
+/// cache_dir of the options. The graph of a file is not held: compiled models have the weights in a form of their own.
 std::shared_ptr<CompiledModel> compile_shared(std::shared_ptr<const Graph>, const std::string &device, const Options &,
                                               const std::optional<ImageInput> &, const std::string &path = {});
 

@@ -79,15 +79,16 @@ class LeatRequest : public Request {
 /// it) and cache (a folder).
 class Leat : public Peer {
   public:
-    explicit Leat(const Config &config) : model_(leat::Core::read_model(config.model))
+    explicit Leat(const Config &config)
     {
+        leat::Model model = leat::Core::read_model(config.model);
         std::map<std::string, leat::Dimensions> shapes;
-        const auto ports = model_.inputs();
+        const auto ports = model.inputs();
         for (size_t i = 0; i < config.hint.size() && i < ports.size(); i++)
             shapes[ports[i].name] = leat::Dimensions(config.hint[i].shape.begin(), config.hint[i].shape.end());
         if (!shapes.empty())
-            model_ = model_.reshaped(shapes);
-        compiled_ = leat::Core::compile_model(model_, set(config, "device", "CPU"), options(config));
+            model = model.reshaped(shapes);
+        compiled_ = leat::Core::compile_model(model, set(config, "device", "CPU"), options(config));
     }
     std::string version() const override { return LEAT_VERSION; }
     std::vector<Tensor> inputs() const override
@@ -103,7 +104,6 @@ class Leat : public Peer {
     }
 
   private:
-    leat::Model model_;
     std::shared_ptr<leat::CompiledModel> compiled_;
 
     static std::string set(const Config &config, const std::string &name, const std::string &otherwise)

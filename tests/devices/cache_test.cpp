@@ -590,6 +590,31 @@ TEST_F(Cache, DamagedStoredModelIsASentence)
     EXPECT_THROW(store_compiled(*find_device("CPU"), graph_, graph_, {}, folder_ / "absent" / "net.leat"), Error);
 }
 
+/// Two who open a file get one compiled model, and nobody keeps the weights as the file has them.
+TEST(Core, SharesTheCompiledModelOfAFileAndLetsGoOfItsGraph)
+{
+    const TemporaryFolder folder;
+    const fs::path file = folder / "net.leat";
+    StoredModel stored;
+    stored.source = net();
+    write_stored_model(stored, file);
+
+    std::weak_ptr<const Graph> graph;
+    const auto open = [&] {
+        const Model model = Core::read_model(file.string());
+        graph = model.shared_graph();
+        return Core::compile_model(model, "CPU");
+    };
+    auto first = open();
+    EXPECT_TRUE(graph.expired());
+    EXPECT_EQ(open(), first);
+
+    stored.key = "another";
+    write_stored_model(stored, file);
+    fs::last_write_time(file, fs::last_write_time(file) + std::chrono::seconds(2));
+    EXPECT_NE(open(), first) << "the file has changed";
+}
+
 class StoredModelFile : public testing::Test {
   protected:
     TemporaryFolder folder_;
