@@ -35,6 +35,19 @@ void use_every_device(const std::string &model)
         }
 }
 
+std::string video_file()
+{
+    return "filesrc location=" + (source_root() / "pipelines/street/street.mp4").string() + " ! decodebin";
+}
+
+/// Plugins stay once they are loaded, with all that they have registered.
+void load_decoders()
+{
+    Pipeline pipeline(video_file() + " ! fakesink");
+    pipeline.set(GST_STATE_PLAYING);
+    ASSERT_TRUE(pipeline.wait_for_eos());
+}
+
 /// What a stream is made of; drawn by lot.
 struct Recipe {
     std::string text;
@@ -162,11 +175,6 @@ class Soak {
                ",height=" + std::to_string(32 + 2 * roll(80));
     }
 
-    std::string file() const
-    {
-        return "filesrc location=" + (source_root() / "pipelines/street/street.mp4").string() + " ! decodebin";
-    }
-
     std::string test_pattern(bool live)
     {
         return std::string("videotestsrc is-live=") + (live ? "true" : "false") +
@@ -185,7 +193,7 @@ class Soak {
         const bool bounded = policy != "block" && roll(2);
         const std::string looks_closer =
             roll(3) ? "" : "leatclassify inference-region=roi-list device=CPU model=" + classifier_ + " ! ";
-        return {(from_file ? file() : test_pattern(live)) +
+        return {(from_file ? video_file() : test_pattern(live)) +
                     " ! videoscale ! videoconvert ! capsfilter name=caps caps-change-mode=delayed caps=" + caps() +
                     " ! leatdetect name=detect nireq=" + std::to_string(roll(5)) + " stats-interval=" +
                     std::to_string(50 * roll(2)) + " late-policy=" + policy + (bounded ? " max-latency=20" : "") +
@@ -400,6 +408,7 @@ TEST(Soak, LeavesNothingBehind)
     const int seconds = soak_seconds(), rounds_between = seconds ? 2000 : 150;
     const auto end = Clock::now() + std::chrono::seconds(seconds);
     use_every_device(write_detector(folder));
+    load_decoders();
     Soak soak(write_detector(folder), write_classifier(folder), static_cast<unsigned>(number_from("LEAT_SOAK_SEED", 1)),
               watchdog);
     std::optional<Census> first;
