@@ -1,5 +1,6 @@
 #include "bfloat16.h"
 
+#include "devices/cpu/estimate.h"
 #include "devices/cpu/kernels/vector_functions.h"
 #include "devices/cpu/onednn.h"
 #include "devices/cpu/team.h"
@@ -54,9 +55,10 @@ size_t first_parameter(const Node &node)
 
 class Shortening {
   public:
-    Shortening(Graph &graph, Weights &weights)
-        : graph_(graph), weights_(weights), short_(graph.nodes.size(), false), wanted_(graph.values.size(), false),
-          follows_(graph.values.size(), false), long_readers_(graph.values.size(), 0)
+    Shortening(Graph &graph, Weights &weights, int threads)
+        : graph_(graph), weights_(weights), threads_(threads), short_(graph.nodes.size(), false),
+          wanted_(graph.values.size(), false), follows_(graph.values.size(), false),
+          long_readers_(graph.values.size(), 0)
     {
         for (const Value &value : graph.values)
             made_.push_back(value.type);
@@ -75,6 +77,7 @@ class Shortening {
   private:
     Graph &graph_;
     Weights &weights_;
+    const int threads_;
     BFloat16Report report_;
     std::vector<bool> short_;                // by node: computes in bf16
     std::vector<bool> wanted_;               // by value: some reader wants it in bf16
@@ -199,6 +202,7 @@ class Shortening {
         }
         for (ValueId id : node.outputs)
             facts.out.push_back(id == no_value ? Layout() : Layout::dense(out, *graph_.values[id].shape));
+        facts.threads = threads_for(facts, threads_);
         return first_fit(facts);
     }
 
@@ -316,9 +320,9 @@ class Shortening {
 
 } // namespace
 
-BFloat16Report compute_in_bf16(Graph &graph, Weights &weights)
+BFloat16Report compute_in_bf16(Graph &graph, Weights &weights, int threads)
 {
-    return Shortening(graph, weights).run();
+    return Shortening(graph, weights, threads).run();
 }
 
 } // namespace leat::cpu

@@ -22,8 +22,8 @@ struct BFloat16Report {
 /// than 8 bits; such a product writes f32 itself (a Cast as its last post-op). So does what no product feeds, but for
 /// moving elements, and what the kernels have no fast way for. Constant weights become bf16; biases and the constants
 /// of post-ops, normalisations and resizing stay f32. ImageToTensor writes bf16 where nothing else reads it. A Cast
-/// stands between f32 and bf16 where the maker cannot write what its readers want. Shapes are inferred again. Throws
-/// Error as infer_shapes().
-BFloat16Report compute_in_bf16(Graph &, Weights &);
+/// stands between f32 and bf16 where the maker cannot write what its readers want. Shapes are inferred again. Kernels
+/// are tried for so many threads as will run the plan. Throws Error as infer_shapes().
+BFloat16Report compute_in_bf16(Graph &, Weights &, int threads);
 
 } // namespace leat::cpu

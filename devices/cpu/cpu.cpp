@@ -44,6 +44,7 @@ class Plans {
     /// its nodes compute. To be called before all others, if at all.
     void make_only(const std::vector<Shape> &shapes)
     {
+        const onednn::RememberedPrimitives remembered;
         Typed typed;
         if (!types_) {
             typed = with_types(*graph_);
@@ -162,6 +163,7 @@ class Plans {
 
     std::shared_ptr<const Plan> make(const std::vector<Shape> &shapes)
     {
+        const onednn::RememberedPrimitives remembered;
         if (types_)
             return Plan::make(graph_, weights_, threads_, lanes_, options_.profiling, *types_);
         Graph sized = *graph_;
@@ -180,9 +182,9 @@ class Plans {
         IntegerReport integers;
         BFloat16Report bf16;
         with_one_thread([&] {
-            integers = compute_in_integers(graph, weights_, options_);
+            integers = compute_in_integers(graph, weights_, options_, threads_);
             if (in_bf16_)
-                bf16 = compute_in_bf16(graph, weights_);
+                bf16 = compute_in_bf16(graph, weights_, threads_);
         });
         Typed typed{std::make_shared<const Graph>(std::move(graph)), {}, std::move(integers.tried)};
         std::move(bf16.tried.begin(), bf16.tried.end(), std::back_inserter(typed.tried));

@@ -1,5 +1,6 @@
 #include "integers.h"
 
+#include "devices/cpu/estimate.h"
 #include "devices/cpu/integer_weights.h"
 #include "devices/cpu/onednn.h"
 #include "inference/ops/quantized.h"
@@ -85,7 +86,7 @@ bool moves_elements(const Rewriter &graph, int index)
 /// The rewrite, with what it needs from place to place.
 class Integration {
   public:
-    Integration(Graph &graph, Weights &weights) : graph_(graph), weights_(weights) {}
+    Integration(Graph &graph, Weights &weights, int threads) : graph_(graph), weights_(weights), threads_(threads) {}
 
     void fold_constants()
     {
@@ -121,6 +122,7 @@ class Integration {
   private:
     Rewriter graph_;
     Weights &weights_;
+    const int threads_;
     IntegerReport report_;
     int changes_ = 0;
 
@@ -526,6 +528,7 @@ class Integration {
         }
         const ValueId made = quantiser >= 0 ? graph_.node(quantiser).outputs[0] : node.outputs[0];
         facts.out = {Layout::dense(graph_.value(made).type, *graph_.value(node.outputs[0]).shape)};
+        facts.threads = threads_for(facts, threads_);
         Attempt attempt = attempt_integer_product(facts);
         if (auto *refusal = std::get_if<std::string>(&attempt))
             return *refusal;
@@ -768,9 +771,9 @@ class Integration {
 
 } // namespace
 
-IntegerReport compute_in_integers(Graph &graph, Weights &weights, const Options &options)
+IntegerReport compute_in_integers(Graph &graph, Weights &weights, const Options &options, int threads)
 {
-    Integration integration(graph, weights);
+    Integration integration(graph, weights, threads);
     IntegerReport report;
     const auto &off = options.disabled_passes;
     if (std::find(off.begin(), off.end(), "compute_in_integers") == off.end())

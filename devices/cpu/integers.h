@@ -29,9 +29,10 @@ struct IntegerReport {
 ///
 /// A node stays with floats when the kernels have no fast way for it, and always on processors without dot products of
 /// 8-bit integers (VNNI), whose older instructions saturate in between. Dequantised constants that remain are folded.
-/// Shapes are inferred again. Throws Error as infer_shapes().
+/// Shapes are inferred again. Kernels are tried for so many threads as will run the plan. Throws Error as
+/// infer_shapes().
 ///
 /// With "compute_in_integers" among the disabled passes it only folds, and all is computed with floats.
-IntegerReport compute_in_integers(Graph &, Weights &, const Options &);
+IntegerReport compute_in_integers(Graph &, Weights &, const Options &, int threads);
 
 } // namespace leat::cpu

@@ -127,16 +127,40 @@ template <class PrimitiveDesc, class Primitive> Made made(const PrimitiveDesc &p
 
 } // namespace
 
+namespace {
+
+/// Plans keep their primitives. oneDNN's cache would keep as many more of sizes gone by, some 140 KiB each.
+constexpr int primitives_beside_plans = 128, primitives_of_a_plan = 4096;
+
+void remember_primitives(int count)
+{
+    if (!std::getenv("DNNL_PRIMITIVE_CACHE_CAPACITY") && !std::getenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY"))
+        dnnl::set_primitive_cache_capacity(count);
+}
+
+std::mutex plans_mutex; // guards what follows
+int plans_in_making = 0;
+
+} // namespace
+
 const dnnl::engine &engine()
 {
-    // Plans keep their primitives. oneDNN's cache would keep 1024 more of sizes gone by, some 140 KiB each.
-    constexpr int primitives_beside_plans = 128;
-    static const dnnl::engine cpu = [] {
-        if (!std::getenv("DNNL_PRIMITIVE_CACHE_CAPACITY") && !std::getenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY"))
-            dnnl::set_primitive_cache_capacity(primitives_beside_plans);
-        return dnnl::engine(dnnl::engine::kind::cpu, 0);
-    }();
+    static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
     return cpu;
+}
+
+RememberedPrimitives::RememberedPrimitives()
+{
+    std::lock_guard lock(plans_mutex);
+    if (plans_in_making++ == 0)
+        remember_primitives(primitives_of_a_plan);
+}
+
+RememberedPrimitives::~RememberedPrimitives()
+{
+    std::lock_guard lock(plans_mutex);
+    if (--plans_in_making == 0)
+        remember_primitives(primitives_beside_plans);
 }
 
 std::string description()

@@ -13,6 +13,16 @@ using Dims = dnnl::memory::dims;
 using Desc = dnnl::memory::desc;
 
 const dnnl::engine &engine();
+/// While one of them lives, oneDNN remembers the primitives that are made: those that were tried are not generated
+/// again when they are chosen.
+class RememberedPrimitives {
+  public:
+    RememberedPrimitives();
+    ~RememberedPrimitives();
+    RememberedPrimitives(const RememberedPrimitives &) = delete;
+    RememberedPrimitives &operator=(const RememberedPrimitives &) = delete;
+};
+
 /// Version and the instructions that it uses.
 std::string description();
 
