@@ -148,8 +148,8 @@ class BatchModel final : public CompiledModel {
     mutable std::mutex mutex_;            // guards what follows up to the models
     std::condition_variable wake_, idle_; // of the timer; of the destructor
     Clock::duration timeout_;
-    std::deque<Waiting> waiting_; ///< in the order in which they came
-    uint64_t submitted_ = 0, joined_ = 0; ///< jobs; those of them that were started in batches
+    std::deque<Waiting> waiting_;           ///< in the order in which they came
+    uint64_t submitted_ = 0, joined_ = 0;   ///< jobs; those of them that were started in batches
     size_t released_ = 0;                   ///< of them, from the first on, that wait for no others
     size_t in_flight_ = 0, unfinished_ = 0; ///< jobs that the models have; jobs of which done() has not returned
     bool running_together_ = false;         ///< what is in flight are batches
@@ -412,10 +412,10 @@ std::unique_ptr<CompiledModel> compile_on(Device &device, Graph graph, const Opt
                                           const std::filesystem::path &path)
 {
     if (device.optimal_batch() == 0)
-        return compile_cached(device, graph, options, path);
+        return compile_cached(device, std::move(graph), options, path);
     const BatchSize wanted = choose_size(device, options, false);
     if (wanted.size == 1)
-        return compile_cached(device, graph, options, path);
+        return compile_cached(device, std::move(graph), options, path);
     return compile(device, std::move(graph), options, wanted, path);
 }
 

@@ -181,18 +181,22 @@ std::shared_ptr<CompiledModel> compile_shared(std::shared_ptr<const Graph> graph
         if (!file)
             held->graph = graph;
         held->device = find_device(device);
-        const auto make = [graph, device = held->device.get(), options, image, path](int streams) {
+        const auto make = [device = held->device.get(), options, path](Graph model, int streams) {
             Options chosen = options;
             chosen.num_streams = streams;
-            return compile_on(*device, image ? with_image_input(*graph, image->name, image->spec) : *graph, chosen,
-                              path);
+            return compile_on(*device, std::move(model), chosen, path);
         };
-        held->model = make(options.num_streams);
-        if (options.latency_bound_ms > 0)
-            held->model = with_latency_bound(std::move(held->model), options.latency_bound_ms,
-                                             options.num_streams == 0 ? ModelOfStreams(make) : nullptr);
-        CompiledModel *model = held->model.get();
-        return {std::move(held), model};
+        Graph model = image ? with_image_input(*graph, image->name, image->spec) : *graph;
+        graph.reset(); // constants that nobody else holds go as they are packed
+        if (options.latency_bound_ms > 0) {
+            const ModelOfStreams again = [make, model](int streams) { return make(model, streams); };
+            held->model = with_latency_bound(make(std::move(model), options.num_streams), options.latency_bound_ms,
+                                             options.num_streams == 0 ? again : nullptr);
+        } else {
+            held->model = make(std::move(model), options.num_streams);
+        }
+        CompiledModel *compiled = held->model.get();
+        return {std::move(held), compiled};
     });
 }
 
@@ -229,10 +233,10 @@ std::vector<std::string> Core::available_devices()
     return device_names();
 }
 
-std::shared_ptr<CompiledModel> Core::compile_model(const Model &model, const std::string &device,
-                                                   const Options &options)
+std::shared_ptr<CompiledModel> Core::compile_model(Model model, const std::string &device, const Options &options)
 {
-    return compile_shared(model.shared_graph(), device, options, std::nullopt, model.path());
+    const std::string path = model.path();
+    return compile_shared(std::move(model).shared_graph(), device, options, std::nullopt, path);
 }
 
 } // namespace leat

@@ -96,7 +96,7 @@ std::vector<Tensor> further_inputs(const ImageModel &model, const std::map<std::
     return tensors;
 }
 
-std::shared_ptr<const ImageModel> open(const std::shared_ptr<const Graph> &graph, const std::string &path,
+std::shared_ptr<const ImageModel> open(std::shared_ptr<const Graph> graph, const std::string &path,
                                        std::optional<Task> task, const ImageModelOptions &options)
 {
     auto model = std::make_shared<ImageModel>();
@@ -120,7 +120,8 @@ std::shared_ptr<const ImageModel> open(const std::shared_ptr<const Graph> &graph
     if (model->spec.width < 1 || model->spec.height < 1)
         throw Error("the input \"" + port.name + "\" leaves its size open (" + to_string(port.shape) +
                     "), and the decoder row has no customary one; set input-width and input-height");
-    model->compiled = compile_shared(graph, options.device, options.compile, ImageInput{port.name, model->spec}, path);
+    model->compiled =
+        compile_shared(std::move(graph), options.device, options.compile, ImageInput{port.name, model->spec}, path);
     if (model->decoder)
         model->constants = further_inputs(*model, model->decoder->constants(model->facts, model->spec));
     model->labels = options.labels;
@@ -160,8 +161,8 @@ Region box_in_frame(const Object &object, const Affine &matrix, int frame_width,
 std::shared_ptr<const ImageModel> open_image_model(const std::string &path, std::optional<Task> task,
                                                    const ImageModelOptions &options)
 {
-    const auto graph = read_shared(path, options.shapes, options.compile);
-    return in_context("model \"" + path + "\"", [&] { return open(graph, path, task, options); });
+    auto graph = read_shared(path, options.shapes, options.compile);
+    return in_context("model \"" + path + "\"", [&] { return open(std::move(graph), path, task, options); });
 }
 
 } // namespace leat

@@ -104,7 +104,7 @@ std::unique_ptr<CompiledModel> restored(const Device &device, StoredModel stored
                                         const fs::path &from)
 {
     stored.compilation->origin = in_quotes(from);
-    return device.staged()->build(std::move(*stored.compilation), options);
+    return device.staged()->build(std::move(*stored.compilation), options, nullptr);
 }
 
 /// What the model's own file holds; nothing, with a warning, when that was compiled for something else.
@@ -134,8 +134,7 @@ Made make(const StagedCompiler &compiler, const Graph &graph, const Options &opt
 {
     Made made;
     made.compilation = compiler.prepare(graph, options);
-    made.model = compiler.build(made.compilation, options);
-    compiler.complete(made.compilation, *made.model);
+    made.model = compiler.build(made.compilation, options, &made.compilation);
     return made;
 }
 
@@ -229,18 +228,17 @@ Graph read_cached(const fs::path &model, const std::string &how, const Options &
     return std::move(*stored.source);
 }
 
-std::unique_ptr<CompiledModel> compile_cached(Device &device, const Graph &graph, const Options &options,
-                                              const fs::path &path)
+std::unique_ptr<CompiledModel> compile_cached(Device &device, Graph graph, const Options &options, const fs::path &path)
 {
     const bool in_file = !path.empty() && is_stored_model_file(path);
     if (!device.staged() || (options.cache_dir.empty() && !in_file))
-        return device.compile(graph, options);
+        return device.compile(std::move(graph), options);
     const std::string key = key_of(device, graph, options);
     if (in_file)
         if (auto model = restored_from_file(device, key, options, path))
             return model;
     if (options.cache_dir.empty())
-        return device.compile(graph, options);
+        return device.compile(std::move(graph), options);
     const ModelCache cache = cache_of(options);
     if (auto found = cache.find(key); found && found->compilation)
         try {

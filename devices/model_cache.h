@@ -41,8 +41,7 @@ Graph read_cached(const std::filesystem::path &model, const std::string &how, co
 /// Compiles, or restores what is stored in the model's own file `path` (which may be empty, or no stored model) or in
 /// the cache_dir of the options, and keeps there what was compiled. settings() of the model say which. Throws Error as
 /// Device::compile().
-std::unique_ptr<CompiledModel> compile_cached(Device &, const Graph &, const Options &,
-                                              const std::filesystem::path &path);
+std::unique_ptr<CompiledModel> compile_cached(Device &, Graph, const Options &, const std::filesystem::path &path);
 
 /// Writes a file that read_model_file() reads as `source` and that spares compiling `graph`, which is `source` or made
 /// from it, for that device. Throws Error when the device's models cannot be stored, or naming the file.

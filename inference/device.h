@@ -18,10 +18,10 @@ class StagedCompiler {
     virtual std::string target() const = 0;
     /// The first step: everything that is the same each time. Throws Error as Device::compile().
     virtual Compilation prepare(Graph, const Options &) const = 0;
-    /// The second step. Packed constants that are there are used in place. Throws Error as Device::compile().
-    virtual std::unique_ptr<CompiledModel> build(Compilation, const Options &) const = 0;
-    /// Adds what a model of build() found out besides, so that the next need not: packed constants, types of nodes.
-    virtual void complete(Compilation &, const CompiledModel &) const = 0;
+    /// The second step. Packed constants that are there are used in place. `completed` gets what it found out besides,
+    /// so that the next need not: packed constants, types of nodes. Where it is absent, constants go as they are
+    /// packed. Throws Error as Device::compile().
+    virtual std::unique_ptr<CompiledModel> build(Compilation, const Options &, Compilation *completed) const = 0;
 };
 
 /// Something that runs graphs. Lives as long as the process; every function may be called from any thread.

@@ -167,9 +167,9 @@ BenchmarkModel open_with_tensors(const BenchmarkOptions &options, const Options 
     if (!shapes.empty())
         read = in_context("model \"" + options.model.path + "\" with other sizes",
                           [&] { return read.reshaped(dimensions); });
-    model.compiled = Core::compile_model(read, options.device, compile);
-    model.compile_ms = compiling.milliseconds();
     model.batch = batch > 0 ? batch : batch_of(read.inputs());
+    model.compiled = Core::compile_model(std::move(read), options.device, compile);
+    model.compile_ms = compiling.milliseconds();
     feed_tensors(model, tensors);
     return model;
 }

@@ -29,20 +29,31 @@ std::vector<PackedConstant> known_here(std::vector<PackedConstant> stored)
     return stored;
 }
 
+/// The inputs that bring tensors, not pictures.
+std::vector<ValueId> tensor_inputs(const Graph &graph)
+{
+    std::vector<ValueId> ids;
+    const std::vector<Port> ports = input_ports(graph);
+    for (size_t i = 0; i < ports.size(); i++)
+        if (!ports[i].image)
+            ids.push_back(graph.inputs[i]);
+    return ids;
+}
+
 /// Plans for the input sizes used lately.
 class Plans {
   public:
-    /// `inputs`: those that bring tensors.
-    Plans(Compilation compilation, std::vector<ValueId> inputs, int threads, int lanes, bool in_bf16, Options options)
-        : inputs_(std::move(inputs)), threads_(threads), lanes_(lanes), in_bf16_(in_bf16), options_(std::move(options)),
-          weights_(known_here(std::move(compilation.packed))),
+    Plans(Compilation compilation, int threads, int lanes, bool in_bf16, Options options)
+        : inputs_(tensor_inputs(compilation.graph)), threads_(threads), lanes_(lanes), in_bf16_(in_bf16),
+          options_(std::move(options)), weights_(known_here(std::move(compilation.packed))),
           graph_(std::make_shared<const Graph>(std::move(compilation.graph))), types_(std::move(compilation.types))
     {
     }
 
     /// Makes the one plan of a graph whose sizes are all known, which is from then on the graph with the types in which
-    /// its nodes compute. To be called before all others, if at all.
-    void make_only(const std::vector<Shape> &shapes)
+    /// its nodes compute, and lets go of the constants that it was made of: before they are packed, so that each goes
+    /// as it is, unless they are wanted in `completed`. To be called before all others, if at all.
+    void make_only(const std::vector<Shape> &shapes, Compilation *completed)
     {
         const onednn::RememberedPrimitives remembered;
         Typed typed;
@@ -51,15 +62,27 @@ class Plans {
             graph_ = typed.graph;
             types_ = typed.reasons;
         }
-        get(shapes);
+        const auto plan = Plan::make(graph_, weights_, threads_, lanes_, options_.profiling, *types_);
+        typed = {};
+        if (!completed)
+            close();
+        plan->prepare();
+        if (completed) {
+            complete(*completed);
+            close();
+        }
+        std::promise<std::shared_ptr<const Plan>> made;
+        made.set_value(plan);
+        entries_.push_front({shapes, made.get_future().share()});
+        latest_ = plan;
     }
 
-    /// Lets go of what only further plans would need, and packed(): the weights as they were read. To be called after
-    /// make_only(), if at all.
-    void close()
+    /// Adds what is known by now.
+    void complete(Compilation &compilation)
     {
-        weights_.close();
-        graph_ = without_constants(*graph_);
+        compilation.graph = *graph_;
+        compilation.types = types_;
+        compilation.packed = packed();
     }
 
     /// The plan for tensors of these shapes; made when it is asked for first. Who asks for one that is being made waits
@@ -87,29 +110,6 @@ class Plans {
     }
 
     const std::shared_ptr<const Graph> &graph() const { return graph_; }
-    /// By name of node why its type is what it is; nothing when that depends on sizes.
-    const std::optional<std::map<std::string, std::string>> &types() const { return types_; }
-
-    /// Of what is packed at present that which is made of the graph's constants, step by step.
-    std::vector<PackedConstant> packed()
-    {
-        std::set<const std::byte *> sources;
-        for (const Value &value : graph_->values)
-            if (value.constant)
-                sources.insert(value.constant.raw());
-        std::vector<PackedConstant> waiting = weights_.entries(), result;
-        for (size_t before = waiting.size() + 1; waiting.size() < before;) {
-            before = waiting.size();
-            const auto rest = std::stable_partition(waiting.begin(), waiting.end(), [&](const PackedConstant &each) {
-                return sources.count(each.source.raw()) == 0;
-            });
-            for (auto each = rest; each != waiting.end(); ++each)
-                sources.insert(each->made.raw());
-            std::move(rest, waiting.end(), std::back_inserter(result));
-            waiting.erase(rest, waiting.end());
-        }
-        return result;
-    }
 
     /// The one used last; nothing before the first, or when it is no longer kept.
     std::shared_ptr<const Plan> latest()
@@ -143,6 +143,34 @@ class Plans {
     std::list<Entry> entries_; ///< the one asked for last in front
     std::weak_ptr<const Plan> latest_;
 
+    /// Of what is packed at present that which is made of the graph's constants, step by step.
+    std::vector<PackedConstant> packed()
+    {
+        std::set<const std::byte *> sources;
+        for (const Value &value : graph_->values)
+            if (value.constant)
+                sources.insert(value.constant.raw());
+        std::vector<PackedConstant> waiting = weights_.entries(), result;
+        for (size_t before = waiting.size() + 1; waiting.size() < before;) {
+            before = waiting.size();
+            const auto rest = std::stable_partition(waiting.begin(), waiting.end(), [&](const PackedConstant &each) {
+                return sources.count(each.source.raw()) == 0;
+            });
+            for (auto each = rest; each != waiting.end(); ++each)
+                sources.insert(each->made.raw());
+            std::move(rest, waiting.end(), std::back_inserter(result));
+            waiting.erase(rest, waiting.end());
+        }
+        return result;
+    }
+
+    /// Nobody asks for further plans.
+    void close()
+    {
+        weights_.close();
+        graph_ = without_constants(*graph_);
+    }
+
     std::list<Entry>::iterator find(const std::vector<Shape> &shapes)
     {
         return std::find_if(entries_.begin(), entries_.end(), [&](const Entry &each) { return each.shapes == shapes; });
@@ -164,8 +192,6 @@ class Plans {
     std::shared_ptr<const Plan> make(const std::vector<Shape> &shapes)
     {
         const onednn::RememberedPrimitives remembered;
-        if (types_)
-            return Plan::make(graph_, weights_, threads_, lanes_, options_.profiling, *types_);
         Graph sized = *graph_;
         if (!as_they_are(shapes)) {
             for (size_t i = 0; i < shapes.size(); i++)
@@ -173,8 +199,11 @@ class Plans {
             infer_shapes(sized);
             optimise(sized, options_); // known sizes let more passes apply
         }
-        const Typed typed = with_types(std::move(sized));
-        return Plan::make(typed.graph, weights_, threads_, lanes_, options_.profiling, typed.reasons);
+        Typed typed = with_types(std::move(sized));
+        const auto plan = Plan::make(typed.graph, weights_, threads_, lanes_, options_.profiling, typed.reasons);
+        typed = {};
+        plan->prepare();
+        return plan;
     }
 
     Typed with_types(Graph graph)
@@ -204,16 +233,6 @@ class Plans {
     }
 };
 
-/// The inputs that bring tensors, not pictures.
-std::vector<ValueId> tensor_inputs(const Graph &graph, std::span<const Port> ports)
-{
-    std::vector<ValueId> ids;
-    for (size_t i = 0; i < ports.size(); i++)
-        if (!ports[i].image)
-            ids.push_back(graph.inputs[i]);
-    return ids;
-}
-
 Setting priority_of(ModelPriority priority)
 {
     constexpr std::array names = {"low", "medium", "high"};
@@ -221,45 +240,48 @@ Setting priority_of(ModelPriority priority)
             "as asked; among the models that share the CPU's lanes"};
 }
 
+std::vector<Setting> settings_of(const Resources &resources, const Options &options, const Setting &precision,
+                                 const Compilation &compilation)
+{
+    std::vector<Setting> settings = resources.settings;
+    settings.push_back(
+        {"execution_mode", options.execution_mode == ExecutionMode::accuracy ? "accuracy" : "performance", "as asked"});
+    settings.push_back(priority_of(options.model_priority));
+    settings.push_back(precision);
+    for (const std::string &change : compilation.notes)
+        settings.back().reason += "; " + change;
+    const std::string &origin = compilation.origin;
+    settings.push_back({"loaded_from_cache", origin.empty() ? "false" : "true",
+                        origin.empty() ? "it was compiled now" : "it was stored in " + origin});
+    return settings;
+}
+
 class CpuModel final : public CompiledModel {
   public:
-    CpuModel(std::shared_ptr<Lanes> lanes, const Topology &topology, Compilation compilation, const Options &options)
+    /// `completed`: see StagedCompiler::build().
+    CpuModel(std::shared_ptr<Lanes> lanes, const Topology &topology, Compilation compilation, const Options &options,
+             Compilation *completed)
         : inputs_(input_ports(compilation.graph)), outputs_(output_ports(compilation.graph)),
           resources_(resolve(options, topology)), precision_(choose_precision(options, onednn::has_bf16())),
-          plans_(compilation, tensor_inputs(compilation.graph, inputs_), resources_.threads,
-                 static_cast<int>(resources_.lanes.size()), precision_.value == "bf16", options),
+          settings_(settings_of(resources_, options, precision_, compilation)),
+          plans_(std::move(compilation), resources_.threads, static_cast<int>(resources_.lanes.size()),
+                 precision_.value == "bf16", options),
           client_(
               std::move(lanes), resources_.streams, resources_.lanes, resources_.pinned,
               [this](Job &job, LaneContext &lane) { run(job, lane); }, options.model_priority)
     {
-        settings_ = resources_.settings;
-        settings_.push_back({"execution_mode",
-                             options.execution_mode == ExecutionMode::accuracy ? "accuracy" : "performance",
-                             "as asked"});
-        settings_.push_back(priority_of(options.model_priority));
-        settings_.push_back(precision_);
-        for (const std::string &change : compilation.notes)
-            settings_.back().reason += "; " + change;
-        const std::string &origin = compilation.origin;
-        settings_.push_back({"loaded_from_cache", origin.empty() ? "false" : "true",
-                             origin.empty() ? "it was compiled now" : "it was stored in " + origin});
         std::vector<Shape> shapes;
         for (const Port &port : inputs_)
             if (!port.image)
                 shapes.push_back(port.shape);
-        fixed_ = std::all_of(shapes.begin(), shapes.end(), is_static);
-        if (fixed_) {
+        if (std::all_of(shapes.begin(), shapes.end(), is_static)) {
             std::vector<int> processors;
             for (const auto &lane : resources_.lanes)
                 processors.insert(processors.end(), lane.begin(), lane.end());
-            Team(processors, false).run([&] { plans_.make_only(shapes); });
+            Team(processors, false).run([&] { plans_.make_only(shapes, completed); });
+        } else if (completed) {
+            plans_.complete(*completed);
         }
-    }
-    /// Nobody will call complete().
-    void close()
-    {
-        if (fixed_)
-            plans_.close();
     }
 
     std::span<const Port> inputs() const override { return inputs_; }
@@ -268,12 +290,6 @@ class CpuModel final : public CompiledModel {
     Tensor allocate(const Port &port) const override { return Tensor(port.type, port.shape); }
     void submit(Job &job) override { client_.submit(job); }
     std::vector<Setting> settings() const override { return settings_; }
-    void complete(Compilation &compilation) const
-    {
-        compilation.graph = *plans_.graph();
-        compilation.types = plans_.types();
-        compilation.packed = plans_.packed();
-    }
     std::vector<NodeReport> nodes() const override
     {
         if (const auto plan = plans_.latest())
@@ -289,9 +305,8 @@ class CpuModel final : public CompiledModel {
     const std::vector<Port> inputs_, outputs_;
     const Resources resources_;
     const Setting precision_;
-    std::vector<Setting> settings_;
+    const std::vector<Setting> settings_;
     mutable Plans plans_;
-    bool fixed_ = false;   // the sizes of all inputs
     Lanes::Client client_; // last: its destructor waits for the jobs
 
     void run(Job &job, LaneContext &lane)
@@ -320,9 +335,7 @@ class Cpu final : public Device, public StagedCompiler {
     }
     std::unique_ptr<CompiledModel> compile(Graph graph, const Options &options) override
     {
-        auto model = std::make_unique<CpuModel>(lanes_, topology_, prepare(std::move(graph), options), options);
-        model->close();
-        return model;
+        return build(prepare(std::move(graph), options), options, nullptr);
     }
     const StagedCompiler *staged() const override { return this; }
     std::string target() const override { return onednn::description(); }
@@ -335,13 +348,10 @@ class Cpu final : public Device, public StagedCompiler {
         optimise(graph, options);
         return {std::move(graph), std::move(precision)};
     }
-    std::unique_ptr<CompiledModel> build(Compilation compilation, const Options &options) const override
+    std::unique_ptr<CompiledModel> build(Compilation compilation, const Options &options,
+                                         Compilation *completed) const override
     {
-        return std::make_unique<CpuModel>(lanes_, topology_, std::move(compilation), options);
-    }
-    void complete(Compilation &compilation, const CompiledModel &model) const override
-    {
-        dynamic_cast<const CpuModel &>(model).complete(compilation);
+        return std::make_unique<CpuModel>(lanes_, topology_, std::move(compilation), options, completed);
     }
 
   private:

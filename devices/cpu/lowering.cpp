@@ -491,14 +491,13 @@ std::shared_ptr<const Graph> without_constants(const Graph &graph)
     return std::make_shared<const Graph>(std::move(bare));
 }
 
-std::shared_ptr<const Plan> Plan::make(std::shared_ptr<const Graph> graph, Weights &weights, int threads, int lanes,
-                                       bool profiling, const std::map<std::string, std::string> &notes)
+std::shared_ptr<Plan> Plan::make(std::shared_ptr<const Graph> graph, Weights &weights, int threads, int lanes,
+                                 bool profiling, const std::map<std::string, std::string> &notes)
 {
     auto plan = std::make_shared<Plan>();
     plan->graph_ = std::move(graph);
     plan->profiling_ = profiling;
     with_one_thread([&] { Lowering(*plan, weights, threads, notes).run(); });
-    plan->prepare_kernels();
     plan->graph_ = without_constants(*plan->graph_);
     plan->states_.resize(static_cast<size_t>(lanes));
     plan->measured_ = std::vector<Measured>(std::max<size_t>(plan->reports_.size(), 1));

@@ -9,7 +9,7 @@ namespace leat::cpu {
 namespace {
 
 /// The job's tensor when it fits, else a new one.
-void prepare(Tensor &tensor, Type type, const Shape &shape)
+void make_fit(Tensor &tensor, Type type, const Shape &shape)
 {
     if (!tensor || tensor.type() != type || tensor.shape() != shape)
         tensor = Tensor(type, shape);
@@ -25,8 +25,7 @@ bool shares_memory(const Tensor &made, std::span<const Tensor> operands)
 
 } // namespace
 
-/// Kernels beside each other, before the first run: most of the time that a plan takes to be made.
-void Plan::prepare_kernels()
+void Plan::prepare()
 {
     const auto count = std::ssize(steps_);
     parallel_for(count, static_cast<int>(count), [&](int64_t first, int64_t last) {
@@ -68,7 +67,7 @@ void Plan::run(Job &job, LaneContext &lane) const
     job.outputs.resize(outputs_.size());
     for (size_t i = 0; i < outputs_.size(); i++)
         if (outputs_[i].second && is_static(*outputs_[i].second))
-            prepare(job.outputs[i], outputs_[i].first, *outputs_[i].second);
+            make_fit(job.outputs[i], outputs_[i].first, *outputs_[i].second);
     place(job, lane, state);
     std::byte *scratch = lane.arena.raw() + arena_bytes_;
     if (!loose_outputs_.empty())

@@ -57,10 +57,12 @@ std::shared_ptr<const Graph> without_constants(const Graph &);
 class Plan {
   public:
     /// Throws Error that names the node. The graph's shapes are inferred; `threads` will run each job. `notes`: by name
-    /// of node, why it computes in the type that it does, for its report. The team that runs the caller prepares the
-    /// kernels.
-    static std::shared_ptr<const Plan> make(std::shared_ptr<const Graph>, Weights &, int threads, int lanes,
-                                            bool profiling, const std::map<std::string, std::string> &notes);
+    /// of node, why it computes in the type that it does, for its report.
+    static std::shared_ptr<Plan> make(std::shared_ptr<const Graph>, Weights &, int threads, int lanes, bool profiling,
+                                      const std::map<std::string, std::string> &notes);
+    /// Prepares the kernels, all threads of the team that runs the caller together: most of the time that a plan takes
+    /// to be made. Once, before the first run. Throws Error that names the node.
+    void prepare();
 
     /// Inputs are checked already. Throws what a kernel throws.
     void run(Job &, LaneContext &) const;
@@ -92,7 +94,6 @@ class Plan {
     mutable std::vector<State> states_;      ///< by lane, each used by its lane only
     mutable std::vector<Measured> measured_; ///< by node
 
-    void prepare_kernels();
     void place(Job &, LaneContext &, State &) const;
     void run_step(const Step &, Job &, State &, std::shared_ptr<void> &kept, std::byte *scratch) const;
     void run_loose(const Step &, State &) const;

@@ -30,7 +30,8 @@ class Model {
     /// The file that it was read from; empty for one made in memory.
     const std::string &path() const { return path_; }
     const Graph &graph() const { return *graph_; }
-    const std::shared_ptr<const Graph> &shared_graph() const { return graph_; }
+    const std::shared_ptr<const Graph> &shared_graph() const & { return graph_; }
+    std::shared_ptr<const Graph> shared_graph() && { return std::move(graph_); }
 
   private:
     std::shared_ptr<const Graph> graph_;
@@ -49,9 +50,9 @@ class Core {
     /// Names that `compile_model` takes: "CPU", "REF", "FAKE" and combinations.
     static std::vector<std::string> available_devices();
     /// Throws Error that names the node and the cure. Equal (model, device, options) give the same compiled model while
-    /// somebody holds it.
-    static std::shared_ptr<CompiledModel> compile_model(const Model &, const std::string &device = "CPU",
-                                                        const Options & = {});
+    /// somebody holds it. Of a model that is moved in, weights go while the device makes them its own: that takes less
+    /// memory.
+    static std::shared_ptr<CompiledModel> compile_model(Model, const std::string &device = "CPU", const Options & = {});
 };
 
 } // namespace leat

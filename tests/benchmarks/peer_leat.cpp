@@ -88,7 +88,7 @@ class Leat : public Peer {
             shapes[ports[i].name] = leat::Dimensions(config.hint[i].shape.begin(), config.hint[i].shape.end());
         if (!shapes.empty())
             model = model.reshaped(shapes);
-        compiled_ = leat::Core::compile_model(model, set(config, "device", "CPU"), options(config));
+        compiled_ = leat::Core::compile_model(std::move(model), set(config, "device", "CPU"), options(config));
     }
     std::string version() const override { return LEAT_VERSION; }
     std::vector<Tensor> inputs() const override
