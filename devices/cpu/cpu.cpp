@@ -275,10 +275,8 @@ class CpuModel final : public CompiledModel {
             if (!port.image)
                 shapes.push_back(port.shape);
         if (std::all_of(shapes.begin(), shapes.end(), is_static)) {
-            std::vector<int> processors;
-            for (const auto &lane : resources_.lanes)
-                processors.insert(processors.end(), lane.begin(), lane.end());
-            Team(processors, false).run([&] { plans_.make_only(shapes, completed); });
+            const auto threads = resources_.threads * static_cast<int>(resources_.lanes.size());
+            with_threads(threads, [&] { plans_.make_only(shapes, completed); });
         } else if (completed) {
             plans_.complete(*completed);
         }

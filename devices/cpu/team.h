@@ -20,11 +20,13 @@ class Team {
     /// Runs `body` on the calling thread, with this team as what parallel_for() uses.
     void run(const std::function<void()> &body);
 
-    struct State;
-
   private:
+    struct State;
     std::unique_ptr<State> state_;
 };
+
+/// Runs `body` on the calling thread, which leads a team of so many until it ends: for what takes long and comes once.
+void with_threads(int threads, const std::function<void()> &body);
 
 /// Splits [0, count) into at most `threads` parts of nearly equal size and runs body(first, last) on each: on the
 /// threads of the team that runs the caller, or on the calling thread where there is none. Throws what a part throws,
