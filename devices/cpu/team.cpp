@@ -83,11 +83,11 @@ class Hired final : public Crew {
 
   private:
     Parts parts_;
-    std::mutex mutex_; // guards what follows
+    std::vector<std::thread> helpers_;
     std::condition_variable begun_;
+    std::mutex mutex_; // guards what follows
     int64_t works_ = 0;
     bool ends_ = false;
-    std::vector<std::thread> helpers_;
 
     void help()
     {
