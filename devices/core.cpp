@@ -188,13 +188,12 @@ std::shared_ptr<CompiledModel> compile_shared(std::shared_ptr<const Graph> graph
         };
         Graph model = image ? with_image_input(*graph, image->name, image->spec) : *graph;
         graph.reset(); // constants that nobody else holds go as they are packed
-        if (options.latency_bound_ms > 0) {
-            const ModelOfStreams again = [make, model](int streams) { return make(model, streams); };
-            held->model = with_latency_bound(make(std::move(model), options.num_streams), options.latency_bound_ms,
-                                             options.num_streams == 0 ? again : nullptr);
-        } else {
-            held->model = make(std::move(model), options.num_streams);
-        }
+        ModelOfStreams again;
+        if (options.latency_bound_ms > 0 && options.num_streams == 0)
+            again = [make, model](int streams) { return make(model, streams); };
+        held->model = make(std::move(model), options.num_streams);
+        if (options.latency_bound_ms > 0)
+            held->model = with_latency_bound(std::move(held->model), options.latency_bound_ms, std::move(again));
         CompiledModel *compiled = held->model.get();
         return {std::move(held), compiled};
     });

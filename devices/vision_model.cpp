@@ -79,7 +79,7 @@ std::string to_string(const Region &region)
 
 VisionModel::VisionModel(const std::string &path, const VisionOptions &options) : options_(options)
 {
-    const auto graph = read_shared(path);
+    const auto graph = read_shared(path); // held, so that it is read once
     const Task task = in_context("model \"" + path + "\"", [&] { return task_of(options, facts_of(*graph)); });
     model_ = open_image_model(path, task, options_of(options));
 }

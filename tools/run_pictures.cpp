@@ -73,7 +73,7 @@ Results infer(const ImageModel &model, InferRequest &request, const Image &image
 void run_pictures(const RunOptions &options)
 {
     const ModelOptions &asked = options.model;
-    auto graph = read_shared(asked.path, asked.image.shapes, asked.compile);
+    auto graph = read_shared(asked.path, asked.image.shapes, asked.compile); // held, so that it is read once
     const Task task = in_context("model \"" + asked.path + "\"", [&] { return task_of(asked, facts_of(*graph)); });
     const auto model = open_image_model(asked.path, task, image_options(asked, options.device));
     graph.reset();

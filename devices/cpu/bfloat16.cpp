@@ -24,6 +24,7 @@ bool is_product(const Node &node)
     return is_any(node, names);
 }
 
+/// Rounded to nearest even, by all threads together.
 Tensor in_bf16(const Tensor &numbers)
 {
     Tensor made(Type::bf16, numbers.shape());

@@ -401,12 +401,22 @@ void reorder(const std::byte *elements, const Desc &from, std::byte *target, con
     stream.wait();
 }
 
+Constant in_form(Weights &weights, const Tensor &constant, const std::string &form, const Desc &to,
+                 std::function<Tensor()> make)
+{
+    Constant result = weights.later(constant, form, std::move(make));
+    if (result.known() && result.known()->bytes() != to.get_size())
+        throw Error("stored weights have another size than the kernel wants");
+    return result;
+}
+
 Constant packed(Weights &weights, const Tensor &constant, const Desc &from, const Desc &to, int64_t first)
 {
     if (from == to && first == 0)
         return constant;
     const std::string place = first == 0 ? "" : "from " + std::to_string(first) + ' ';
-    return weights.later(constant, place + "onednn" + form_of(from) + form_of(to), [constant, from, to, first] {
+    const std::string form = place + "onednn" + form_of(from) + form_of(to);
+    return in_form(weights, constant, form, to, [constant, from, to, first] {
         Tensor result(Type::u8, {static_cast<int64_t>(to.get_size())});
         reorder(constant.raw() + static_cast<size_t>(first) * size_of(constant.type()), from, result.raw(), to);
         return result;
@@ -439,8 +449,7 @@ void *address(const PrimitiveKernel::Argument &argument, const Launch &launch)
 void PrimitiveKernel::prepare()
 {
     for (const Argument &argument : arguments_)
-        if (argument.from == Argument::From::constant && argument.constant.tensor().bytes() < argument.desc.get_size())
-            throw Error("stored weights have another size than the kernel wants");
+        argument.constant.tensor();
 }
 
 void PrimitiveKernel::run(const Launch &launch) const

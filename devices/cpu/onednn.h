@@ -3,6 +3,7 @@
 
 #include <oneapi/dnnl/dnnl.hpp>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@ using Dims = dnnl::memory::dims;
 using Desc = dnnl::memory::desc;
 
 const dnnl::engine &engine();
+
 /// While one of them lives, oneDNN remembers the primitives that are made: those that were tried are not generated
 /// again when they are chosen.
 class RememberedPrimitives {
@@ -88,6 +90,10 @@ std::string form_of(const Desc &);
 std::string form_here(const std::string &form);
 /// Copies elements from one format to another.
 void reorder(const std::byte *elements, const Desc &from, std::byte *target, const Desc &to);
+/// What `make` makes of the constant, elements as `to` says, under that name of its form: see Weights::later(). Throws
+/// Error when what was stored under the name has another size.
+Constant in_form(Weights &, const Tensor &constant, const std::string &form, const Desc &to,
+                 std::function<Tensor()> make);
 /// The constant's elements from the `first` on, which lie as `from` says, in the format of `to`: packed once, when they
 /// are first asked for.
 Constant packed(Weights &, const Tensor &constant, const Desc &from, const Desc &to, int64_t first = 0);

@@ -9,7 +9,7 @@
 // which Debian's oneDNN is built with, has barriers instead, and falls to a fraction of one core's speed as soon as its
 // threads have to share their cores; so each primitive is made and run for one thread, and work is cut in parts above
 // oneDNN. A helper stays a tenth of a millisecond after its last part: the next layer's come sooner, and to wake a
-// thread takes as long as a small layer.
+// thread takes as long as a small layer. A plan is made by threads that end with it.
 namespace leat::cpu {
 
 class Team {

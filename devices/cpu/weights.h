@@ -16,6 +16,8 @@ class Constant {
   public:
     Constant() = default;
     Constant(Tensor known) : known_(std::move(known)) {}
+    /// The elements, when nobody has to make them; else null.
+    const Tensor *known() const { return entry_ ? nullptr : &known_; }
     /// Waits for another thread that makes it. Throws what making it throws.
     Tensor tensor() const
     {

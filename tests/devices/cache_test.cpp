@@ -266,6 +266,20 @@ TEST_F(Cache, SecondLoadComesFromItWithTheSameNumbers)
     EXPECT_EQ(built_again().packed.size(), stored().packed.size()) << "constants were packed again";
 }
 
+TEST_F(Cache, PackedWeightsOfAnotherSizeAreReplacedWithOneWarning)
+{
+    const fs::path file = fill();
+    StoredModel model = read_stored_model(file);
+    ASSERT_FALSE(model.compilation->packed.empty());
+    const size_t bytes = model.compilation->packed[0].made.bytes();
+    for (const size_t other : {bytes - 4, bytes + 4}) {
+        model.compilation->packed[0].made = Tensor(Type::u8, {static_cast<int64_t>(other)});
+        std::ranges::fill(model.compilation->packed[0].made.values<uint8_t>(), uint8_t{0});
+        write_stored_model(model, file);
+        expect_repair("another size than the kernel wants");
+    }
+}
+
 TEST_F(Cache, KeepsTheTypesInWhichNodesCompute)
 {
     const Graph quantised = net_of_integers();

@@ -155,9 +155,11 @@ Choice convolve(const NodeFacts &facts, const Slice &slice)
     const Desc source = desc(Layout::dense(Type::f32, {winograd_points, t.block(), t.ins}));
     const Desc result = desc(Layout::dense(Type::f32, {winograd_points, t.block(), t.wide_outs()}));
     const Made made = matmul(source, any(Type::f32, weights.dims), Desc(), result, attributes());
-    const Constant constant = facts.weights.later(*facts.constant(1), "winograd " + form_of(made.weights),
-                                                  [filters = *facts.constant(1), outs = t.wide_outs(),
-                                                   to = made.weights] { return transformed(filters, outs, to); });
+    const Constant constant =
+        in_form(facts.weights, *facts.constant(1), "winograd " + form_of(made.weights), made.weights,
+                [filters = *facts.constant(1), outs = t.wide_outs(), to = made.weights] {
+                    return transformed(filters, outs, to);
+                });
     std::vector<Argument> arguments{{DNNL_ARG_SRC, source, Argument::From::in},
                                     {DNNL_ARG_WEIGHTS, made.weights, Argument::From::constant, 0, constant},
                                     {DNNL_ARG_DST, result, Argument::From::out}};
