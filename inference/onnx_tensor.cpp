@@ -1,12 +1,10 @@
 #include "onnx_tensor.h"
+#include "open_file.h"
 
 #include <algorithm>
 #include <bit>
 #include <charconv>
-#include <fcntl.h>
 #include <string_view>
-#include <sys/stat.h>
-#include <unistd.h>
 
 namespace leat {
 
@@ -92,15 +90,6 @@ Tensor read_raw(const std::string &bytes, Type type, const Shape &shape)
     return tensor;
 }
 
-/// A string's memory is aligned for every type of element.
-Tensor view_raw(const std::shared_ptr<std::string> &bytes, Type type, const Shape &shape)
-{
-    check_length(shape, bytes->size(), bytes_of(type, shape), "bytes");
-    Tensor tensor = Tensor::view(type, shape, bytes->data(), bytes);
-    normalise_booleans(tensor);
-    return tensor;
-}
-
 /// Elements of a typed field, which may be wider than those of the tensor. Half floats lie there as their bits.
 template <class Field> Tensor read_field(const Field &field, Type type, const Shape &shape)
 {
@@ -142,46 +131,6 @@ uint64_t parse_number(const std::string &key, const std::string &text)
         throw Error("the " + key + " of its external data is not a number");
     return number;
 }
-
-/// A regular file, open for reading.
-class OpenFile {
-  public:
-    explicit OpenFile(const std::filesystem::path &path)
-        : descriptor_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK))
-    {
-        struct stat facts {};
-        if (descriptor_ < 0 || fstat(descriptor_, &facts) != 0 || !S_ISREG(facts.st_mode)) {
-            close();
-            throw Error("the external data \"" + path.filename().string() + "\" is not a readable file");
-        }
-        bytes_ = static_cast<uint64_t>(facts.st_size);
-    }
-    ~OpenFile() { close(); }
-    OpenFile(const OpenFile &) = delete;
-    OpenFile &operator=(const OpenFile &) = delete;
-
-    uint64_t bytes() const { return bytes_; }
-    void read(uint64_t offset, Tensor &into) const
-    {
-        for (size_t done = 0; done < into.bytes();) {
-            const ssize_t count =
-                pread(descriptor_, into.raw() + done, into.bytes() - done, static_cast<off_t>(offset + done));
-            if (count <= 0)
-                throw Error("its external data cannot be read");
-            done += static_cast<size_t>(count);
-        }
-    }
-
-  private:
-    void close()
-    {
-        if (descriptor_ >= 0)
-            ::close(descriptor_);
-    }
-
-    int descriptor_;
-    uint64_t bytes_ = 0;
-};
 
 } // namespace
 
@@ -239,24 +188,32 @@ Tensor OnnxTensors::read_external(const onnx::TensorProto &stored, Type type, co
     }
     check_length(shape, length, wanted, "bytes");
     const std::filesystem::path path = locate(location);
-    const OpenFile file(path);
-    if (offset > file.bytes() || length > file.bytes() - offset)
-        throw Error("its external data \"" + location + "\" has " + std::to_string(file.bytes()) +
+    const auto file = OpenFile::open(path);
+    if (!file)
+        throw Error("the external data \"" + path.filename().string() + "\" is not a readable file");
+    if (offset > file->bytes() || length > file->bytes() - offset)
+        throw Error("its external data \"" + location + "\" has " + std::to_string(file->bytes()) +
                     " bytes, too few for " + std::to_string(length) + " at offset " + std::to_string(offset));
-    uint64_t &total = bytes_read_[path];
+    const auto [known, is_new] = bytes_read_.try_emplace(path, 0);
+    if (is_new)
+        memory_->expect(file->bytes());
+    uint64_t &total = known->second;
     total += length;
-    if (total / max_reads_of_a_byte > file.bytes())
+    if (total / max_reads_of_a_byte > file->bytes())
         throw Error("the model reads its external data \"" + location + "\" over and over; it is damaged");
-    Tensor tensor(type, shape);
-    file.read(offset, tensor);
+    Tensor tensor = memory_->allocate(type, shape);
+    file->read(offset, {tensor.raw(), tensor.bytes()});
     normalise_booleans(tensor);
     return tensor;
 }
 
-void OnnxTensors::take(onnx::TensorProto &stored)
+Tensor OnnxTensors::read_part(const FilePart &part, Type type, const Shape &shape) const
 {
-    if (stored.has_raw_data())
-        taken_[&stored] = std::shared_ptr<std::string>(stored.release_raw_data());
+    check_length(shape, part.bytes, bytes_of(type, shape), "bytes");
+    Tensor tensor = memory_->allocate(type, shape);
+    read_file_(part.offset, {tensor.raw(), tensor.bytes()});
+    normalise_booleans(tensor);
+    return tensor;
 }
 
 Tensor OnnxTensors::read(const onnx::TensorProto &stored)
@@ -270,8 +227,8 @@ Tensor OnnxTensors::read(const onnx::TensorProto &stored)
         throw Error("it is stored in segments, which nobody writes; save the model again");
     if (stored.data_location() == onnx::TensorProto::EXTERNAL)
         known = read_external(stored, type, shape);
-    else if (const auto taken = taken_.find(&stored); taken != taken_.end())
-        known = view_raw(taken->second, type, shape);
+    else if (const FilePart *part = elements_of(stored, parts_))
+        known = read_part(*part, type, shape);
     else if (stored.has_raw_data())
         known = read_raw(stored.raw_data(), type, shape);
     else

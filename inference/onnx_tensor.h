@@ -1,14 +1,19 @@
 #pragma once
 #include "graph.h"
+#include "onnx_parts.h"
+#include "slab.h"
 
 #include <onnx/onnx_pb.h>
 
+#include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
-#include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 namespace leat {
 
@@ -18,11 +23,18 @@ Type type_from_onnx(int onnx_type);
 /// Reads the tensors of one model. Each is read once; asking again gives the same memory.
 class OnnxTensors {
   public:
-    /// External data is looked for in `folder` and below; nowhere when it is empty.
-    explicit OnnxTensors(std::filesystem::path folder) : folder_(std::move(folder)) {}
+    /// Fills memory with the bytes of the model's file from an offset on.
+    using ReadFile = std::function<void(uint64_t offset, std::span<std::byte>)>;
 
-    /// Moves the bytes of the tensor here, so that reading it copies nothing. `stored` must live as long as this.
-    void take(onnx::TensorProto &stored);
+    /// `parts` of the model's file: see OnnxParts. External data is looked for in `folder` and below; nowhere when it
+    /// is empty.
+    OnnxTensors(std::vector<FilePart> parts, ReadFile read_file, std::filesystem::path folder)
+        : parts_(std::move(parts)), read_file_(std::move(read_file)), folder_(std::move(folder))
+    {
+        for (const FilePart &part : parts_)
+            memory_->expect(part.bytes);
+    }
+
     /// Throws Error without the name of the tensor. `stored` must live as long as this.
     Tensor read(const onnx::TensorProto &stored);
     /// Those that external data was read from.
@@ -30,11 +42,14 @@ class OnnxTensors {
 
   private:
     Tensor read_external(const onnx::TensorProto &stored, Type, const Shape &);
+    Tensor read_part(const FilePart &, Type, const Shape &) const;
     std::filesystem::path locate(const std::string &location) const;
 
+    std::vector<FilePart> parts_;
+    ReadFile read_file_;
     std::filesystem::path folder_;
+    std::shared_ptr<Slab> memory_ = Slab::make();
     std::unordered_map<const onnx::TensorProto *, Tensor> known_;
-    std::unordered_map<const onnx::TensorProto *, std::shared_ptr<std::string>> taken_;
     std::map<std::filesystem::path, uint64_t> bytes_read_; ///< of each external file
 };
 

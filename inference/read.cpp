@@ -3,8 +3,6 @@
 #include "stored_model.h"
 
 #include <algorithm>
-#include <array>
-#include <fstream>
 #include <string_view>
 #include <vector>
 
@@ -63,7 +61,7 @@ bool is_xml(std::string_view bytes)
     return bytes.starts_with("<"sv);
 }
 
-std::ifstream open_file(const fs::path &path)
+OpenFile open_file(const fs::path &path)
 {
     std::error_code fault;
     const fs::file_status status = fs::status(path, fault);
@@ -73,26 +71,21 @@ std::ifstream open_file(const fs::path &path)
         throw Error("this is a folder; name the model file in it");
     if (!fs::is_regular_file(status))
         throw Error("this is not a regular file; check the path");
-    std::ifstream file(path, std::ios::binary);
-    const uintmax_t size = fs::file_size(path, fault);
-    if (!file || fault)
+    auto file = OpenFile::open(path);
+    if (!file)
         throw Error("the file cannot be opened; check its permissions");
-    if (size == 0)
+    if (file->bytes() == 0)
         throw Error("the file is empty; copy or download it again");
-    if (size > uintmax_t(INT32_MAX))
+    if (file->bytes() > uint64_t(INT32_MAX))
         throw Error("the file has more than 2 GiB; save the model's weights as external data");
-    return file;
+    return std::move(*file);
 }
 
-/// As many bytes as there are, from the beginning; the stream stands at the beginning again.
-std::string read_start(std::ifstream &file, size_t most)
+/// The first bytes: at most so many.
+std::string read_start(const OpenFile &file, uint64_t most)
 {
-    std::string bytes(most, '\0');
-    file.read(bytes.data(), static_cast<std::streamsize>(most));
-    bytes.resize(static_cast<size_t>(file.gcount()));
-    file.clear();
-    if (bytes.empty() || !file.seekg(0))
-        throw Error("the file cannot be read");
+    std::string bytes(std::min(file.bytes(), most), '\0');
+    file.read(0, std::as_writable_bytes(std::span(bytes)));
     return bytes;
 }
 
@@ -112,12 +105,9 @@ Graph read_source(const fs::path &path)
 
 bool is_stored_model_file(const fs::path &path)
 {
-    std::error_code fault;
-    std::array<std::byte, 8> start = {};
-    if (!fs::is_regular_file(path, fault))
-        return false;
-    std::ifstream(path, std::ios::binary).read(reinterpret_cast<char *>(start.data()), start.size());
-    return is_stored_model(start);
+    const auto file = OpenFile::open(path);
+    const std::string start = file ? read_start(*file, 8) : std::string();
+    return is_stored_model(std::as_bytes(std::span(start)));
 }
 
 Graph read_model_file(const fs::path &path, std::vector<fs::path> *data_files)
@@ -125,10 +115,10 @@ Graph read_model_file(const fs::path &path, std::vector<fs::path> *data_files)
     return in_context("while reading \"" + path.string() + "\"", [&] {
         if (is_stored_model_file(path))
             return read_source(path);
-        std::ifstream file = open_file(path);
+        const OpenFile file = open_file(path);
         const std::string start = read_start(file, 512);
         if (is_xml(start)) {
-            const std::string text = read_start(file, fs::file_size(path));
+            const std::string text = read_start(file, file.bytes());
             return read_openvino(std::as_bytes(std::span(text)), [&] {
                 const fs::path weights = fs::path(path).replace_extension(".bin");
                 if (data_files)

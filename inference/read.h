@@ -1,10 +1,10 @@
 #pragma once
 #include "graph.h"
+#include "open_file.h"
 #include "shared_bytes.h"
 
 #include <filesystem>
 #include <functional>
-#include <istream>
 #include <memory>
 #include <span>
 #include <string>
@@ -16,8 +16,8 @@ namespace leat {
 /// `data_files` gets the paths of the external data that was read.
 Graph read_onnx(std::span<const std::byte> bytes, const std::filesystem::path &folder,
                 std::vector<std::filesystem::path> *data_files = nullptr);
-/// The same from a stream, of which no more is kept in memory than the graph needs.
-Graph read_onnx(std::istream &, const std::filesystem::path &folder,
+/// The same from a file, of which no more is in memory than the graph needs. Reads it from its beginning.
+Graph read_onnx(const OpenFile &, const std::filesystem::path &folder,
                 std::vector<std::filesystem::path> *data_files = nullptr);
 
 /// Reads an OpenVINO IR, version 10 or 11. `weights` gives the contents of the .bin file; it is called once, when a

@@ -137,13 +137,7 @@ bool names_type(const std::string &attribute)
 /// Everything that one model file says, on its way into a graph.
 class OnnxReader {
   public:
-    /// Takes the weights out of the model.
-    OnnxReader(onnx::ModelProto &model, const std::filesystem::path &folder) : model_(model), tensors_(folder)
-    {
-        if (model.has_graph())
-            for (onnx::TensorProto &initializer : *model.mutable_graph()->mutable_initializer())
-                tensors_.take(initializer);
-    }
+    OnnxReader(const onnx::ModelProto &model, OnnxTensors tensors) : model_(model), tensors_(std::move(tensors)) {}
 
     Graph read();
     std::vector<std::filesystem::path> data_files() const { return tensors_.files(); }
@@ -491,13 +485,17 @@ Graph OnnxReader::read()
     return graph;
 }
 
-Graph read_stream(google::protobuf::io::ZeroCopyInputStream &stream, const std::filesystem::path &folder,
-                  std::vector<std::filesystem::path> *data_files)
+Graph read_parts(google::protobuf::io::ZeroCopyInputStream &stream, uint64_t bytes, OnnxTensors::ReadFile read_file,
+                 const std::filesystem::path &folder, std::vector<std::filesystem::path> *data_files)
 {
+    if (bytes > uint64_t(INT_MAX))
+        throw Error("the model has more than 2 GiB; save its weights as external data");
+    auto parts = split_onnx(stream, bytes);
     onnx::ModelProto model;
-    if (!model.ParseFromZeroCopyStream(&stream))
+    if (!parts || !model.ParseFromString(parts->description))
         throw Error("this is not an ONNX model, or it is truncated or damaged; export it again");
-    OnnxReader reader(model, folder);
+    parts->description = {};
+    OnnxReader reader(model, {std::move(parts->elements), std::move(read_file), folder});
     Graph graph = reader.read();
     if (data_files)
         *data_files = reader.data_files();
@@ -509,18 +507,21 @@ Graph read_stream(google::protobuf::io::ZeroCopyInputStream &stream, const std::
 Graph read_onnx(std::span<const std::byte> bytes, const std::filesystem::path &folder,
                 std::vector<std::filesystem::path> *data_files)
 {
-    if (bytes.size() > INT_MAX)
-        throw Error("the model has more than 2 GiB; save its weights as external data");
-    google::protobuf::io::ArrayInputStream stream(bytes.data(), static_cast<int>(bytes.size()));
-    return read_stream(stream, folder, data_files);
+    google::protobuf::io::ArrayInputStream stream(bytes.data(),
+                                                  static_cast<int>(std::min<size_t>(bytes.size(), INT_MAX)));
+    const auto copy = [bytes](uint64_t offset, std::span<std::byte> to) {
+        std::copy_n(bytes.begin() + static_cast<ptrdiff_t>(offset), to.size(), to.begin());
+    };
+    return read_parts(stream, bytes.size(), copy, folder, data_files);
 }
 
-Graph read_onnx(std::istream &bytes, const std::filesystem::path &folder,
+Graph read_onnx(const OpenFile &file, const std::filesystem::path &folder,
                 std::vector<std::filesystem::path> *data_files)
 {
-    constexpr int block = 1 << 20;
-    google::protobuf::io::IstreamInputStream stream(&bytes, block);
-    return read_stream(stream, folder, data_files);
+    constexpr int block = 1 << 14;
+    google::protobuf::io::FileInputStream stream(file.descriptor(), block);
+    const auto read = [&](uint64_t offset, std::span<std::byte> to) { file.read(offset, to); };
+    return read_parts(stream, file.bytes(), read, folder, data_files);
 }
 
 } // namespace leat

@@ -25,9 +25,9 @@ bool is_product(const Node &node)
 }
 
 /// Rounded to nearest even, by all threads together.
-Tensor in_bf16(const Tensor &numbers)
+Tensor in_bf16(const Tensor &numbers, Slab &memory)
 {
-    Tensor made(Type::bf16, numbers.shape());
+    Tensor made = memory.allocate(Type::bf16, numbers.shape());
     constexpr int64_t part = 64 * 1024;
     const auto count = static_cast<int64_t>(numbers.count());
     parallel_for(count, static_cast<int>(count / part + 1), [&](int64_t first, int64_t last) {
@@ -182,7 +182,7 @@ class Shortening {
         Value value = graph_.values[id];
         value.type = Type::bf16;
         const Tensor &old = graph_.values[id].constant;
-        value.constant = weights_.get(old, "bf16", [&] { return in_bf16(old); });
+        value.constant = weights_.get(old, "bf16", [&] { return in_bf16(old, *weights_.memory()); });
         return constants_[id] = graph_.add_value(std::move(value));
     }
 

@@ -48,6 +48,8 @@ class Plans {
           options_(std::move(options)), weights_(known_here(std::move(compilation.packed))),
           graph_(std::make_shared<const Graph>(std::move(compilation.graph))), types_(std::move(compilation.types))
     {
+        for (const Value &value : graph_->values)
+            weights_.memory()->expect(value.constant.bytes());
     }
 
     /// Makes the one plan of a graph whose sizes are all known, which is from then on the graph with the types in which

@@ -402,9 +402,14 @@ void reorder(const std::byte *elements, const Desc &from, std::byte *target, con
 }
 
 Constant in_form(Weights &weights, const Tensor &constant, const std::string &form, const Desc &to,
-                 std::function<Tensor()> make)
+                 std::function<void(std::byte *)> write)
 {
-    Constant result = weights.later(constant, form, std::move(make));
+    const auto bytes = static_cast<int64_t>(to.get_size());
+    Constant result = weights.later(constant, form, [memory = weights.memory(), bytes, write = std::move(write)] {
+        Tensor made = memory->allocate(Type::u8, {bytes});
+        write(made.raw());
+        return made;
+    });
     if (result.known() && result.known()->bytes() != to.get_size())
         throw Error("stored weights have another size than the kernel wants");
     return result;
@@ -416,10 +421,8 @@ Constant packed(Weights &weights, const Tensor &constant, const Desc &from, cons
         return constant;
     const std::string place = first == 0 ? "" : "from " + std::to_string(first) + ' ';
     const std::string form = place + "onednn" + form_of(from) + form_of(to);
-    return in_form(weights, constant, form, to, [constant, from, to, first] {
-        Tensor result(Type::u8, {static_cast<int64_t>(to.get_size())});
-        reorder(constant.raw() + static_cast<size_t>(first) * size_of(constant.type()), from, result.raw(), to);
-        return result;
+    return in_form(weights, constant, form, to, [constant, from, to, first](std::byte *target) {
+        reorder(constant.raw() + static_cast<size_t>(first) * size_of(constant.type()), from, target, to);
     });
 }
 

@@ -90,10 +90,10 @@ std::string form_of(const Desc &);
 std::string form_here(const std::string &form);
 /// Copies elements from one format to another.
 void reorder(const std::byte *elements, const Desc &from, std::byte *target, const Desc &to);
-/// What `make` makes of the constant, elements as `to` says, under that name of its form: see Weights::later(). Throws
+/// What `write` writes of the constant, elements as `to` says, under that name of its form: see Weights::later(). Throws
 /// Error when what was stored under the name has another size.
 Constant in_form(Weights &, const Tensor &constant, const std::string &form, const Desc &to,
-                 std::function<Tensor()> make);
+                 std::function<void(std::byte *)> write);
 /// The constant's elements from the `first` on, which lie as `from` says, in the format of `to`: packed once, when they
 /// are first asked for.
 Constant packed(Weights &, const Tensor &constant, const Desc &from, const Desc &to, int64_t first = 0);

@@ -1,4 +1,5 @@
 #pragma once
+#include "inference/slab.h"
 #include "inference/stored_model.h"
 
 #include <leat/tensor.h>
@@ -97,6 +98,9 @@ class Weights {
         stored_.clear();
     }
 
+    /// Where large ones are made: all that is packed lies together.
+    const std::shared_ptr<Slab> &memory() const { return memory_; }
+
     /// All that is made at present.
     std::vector<PackedConstant> entries()
     {
@@ -114,6 +118,7 @@ class Weights {
     }
 
   private:
+    const std::shared_ptr<Slab> memory_ = Slab::make();
     std::map<std::pair<const std::byte *, std::string>, PackedConstant> stored_;
     std::mutex mutex_; // guards what follows
     std::map<std::pair<const std::byte *, std::string>, std::weak_ptr<Constant::Entry>> entries_;

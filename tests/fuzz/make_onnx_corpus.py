@@ -105,6 +105,9 @@ def operators():
     yield "constants", model([node("Constant", [], ["a"], value_floats=[1.0, 2.0, 3.0, 4.0]),
                               node("ConstantOfShape", ["n"], ["b"], value=array("v", [7])),
                               node("Sum", ["x", "a", "b"], ["y"])], initializers=[array("n", [1, 4], np.int64)])
+    yield "large", model([node("Constant", [], ["a"], value=array("v", np.ones(1100))),
+                          node("Sum", ["x", "a", "w"], ["y"])], [info("x", (1100,))],
+                         initializers=[array("w", np.ones(1100))])
 
 
 def control():

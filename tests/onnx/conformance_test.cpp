@@ -53,7 +53,7 @@ Tensor read_tensor(const fs::path &file)
     onnx::TensorProto stored;
     if (!stored.ParseFromIstream(&stream))
         throw Error(file.string() + " is not a tensor");
-    return OnnxTensors(fs::path()).read(stored).clone();
+    return OnnxTensors({}, {}, {}).read(stored).clone();
 }
 
 /// Files PREFIX_0.pb, PREFIX_1.pb … of a folder.

@@ -130,22 +130,21 @@ class Winograd final : public Kernel {
 /// The filters' points as a matrix of in by out channels for each point, with zeros for channels beyond the last, in
 /// the format of `to`. Some input channels at a time: memory that is used again need not be cleared again by the
 /// system.
-Tensor transformed(const Tensor &filters, int64_t wide_outs, const Desc &to)
+void transform(const Tensor &filters, int64_t wide_outs, std::byte *target, const Desc &to)
 {
     const int64_t outs = filters.dim(0), ins = filters.dim(1);
     constexpr int64_t together = 64;
     const int64_t block = ins % together == 0 ? together : ins;
     const Layout points = Layout::dense(Type::f32, {winograd_points, block, wide_outs});
-    Tensor result(Type::u8, {static_cast<int64_t>(to.get_size())}), part(Type::f32, points.dims);
+    Tensor part(Type::f32, points.dims);
     std::ranges::fill(part.values<float>(), 0.f);
     for (int64_t first = 0; first < ins; first += block) {
         for (int64_t i = 0; i < block; i++)
             winograd_filters(part.data<float>() + i * wide_outs, block * wide_outs,
                              filters.data<float>() + (first + i) * 9, ins * 9, outs);
-        reorder(part.raw(), desc(points), result.raw(),
+        reorder(part.raw(), desc(points), target,
                 block == ins ? to : to.submemory_desc(points.dims, {0, first, 0}));
     }
-    return result;
 }
 
 Choice convolve(const NodeFacts &facts, const Slice &slice)
@@ -157,8 +156,8 @@ Choice convolve(const NodeFacts &facts, const Slice &slice)
     const Made made = matmul(source, any(Type::f32, weights.dims), Desc(), result, attributes());
     const Constant constant =
         in_form(facts.weights, *facts.constant(1), "winograd " + form_of(made.weights), made.weights,
-                [filters = *facts.constant(1), outs = t.wide_outs(), to = made.weights] {
-                    return transformed(filters, outs, to);
+                [filters = *facts.constant(1), outs = t.wide_outs(), to = made.weights](std::byte *target) {
+                    transform(filters, outs, target, to);
                 });
     std::vector<Argument> arguments{{DNNL_ARG_SRC, source, Argument::From::in},
                                     {DNNL_ARG_WEIGHTS, made.weights, Argument::From::constant, 0, constant},

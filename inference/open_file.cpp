@@ -1,0 +1,49 @@
+#include "open_file.h"
+
+#include <leat/error.h>
+
+#include <cerrno>
+#include <utility>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace leat {
+
+std::optional<OpenFile> OpenFile::open(const std::filesystem::path &path)
+{
+    // Without O_NONBLOCK a pipe would wait for its writer.
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (descriptor < 0)
+        return std::nullopt;
+    OpenFile file(descriptor, 0);
+    struct stat facts = {};
+    if (::fstat(descriptor, &facts) != 0 || !S_ISREG(facts.st_mode))
+        return std::nullopt;
+    file.bytes_ = static_cast<uint64_t>(facts.st_size);
+    return file;
+}
+
+OpenFile::OpenFile(OpenFile &&other) : descriptor_(std::exchange(other.descriptor_, -1)), bytes_(other.bytes_) {}
+
+OpenFile::~OpenFile()
+{
+    if (descriptor_ >= 0)
+        ::close(descriptor_);
+}
+
+void OpenFile::read(uint64_t offset, std::span<std::byte> into) const
+{
+    while (!into.empty()) {
+        const ssize_t count = ::pread(descriptor_, into.data(), into.size(), static_cast<off_t>(offset));
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0)
+            throw Error(count == 0 ? "the file has become shorter while it was read" : "the file cannot be read");
+        offset += static_cast<uint64_t>(count);
+        into = into.subspan(static_cast<size_t>(count));
+    }
+}
+
+} // namespace leat

@@ -1,0 +1,33 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+
+namespace leat {
+
+/// A regular file, open for reading. Any thread may read it.
+class OpenFile {
+  public:
+    /// Nothing when it is no regular file, or must not be read.
+    static std::optional<OpenFile> open(const std::filesystem::path &);
+    OpenFile(OpenFile &&);
+    OpenFile &operator=(OpenFile &&) = delete;
+    ~OpenFile();
+
+    uint64_t bytes() const { return bytes_; }
+    /// Of the system; it stays open as long as this lives.
+    int descriptor() const { return descriptor_; }
+    /// Fills `into` with what stands from `offset` on. Throws Error without the path when there is less, or on a fault
+    /// of the disk.
+    void read(uint64_t offset, std::span<std::byte> into) const;
+
+  private:
+    OpenFile(int descriptor, uint64_t bytes) : descriptor_(descriptor), bytes_(bytes) {}
+
+    int descriptor_;
+    uint64_t bytes_;
+};
+
+} // namespace leat
