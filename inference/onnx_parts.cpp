@@ -6,14 +6,17 @@
 
 #include <algorithm>
 #include <charconv>
+#include <string_view>
 
 namespace leat {
 namespace {
 
 using google::protobuf::internal::WireFormatLite;
 
-/// Fewer bytes are read sooner than looked for.
+/// Fewer bytes are read sooner than looked for; a shorter message has no tensor of so many in it.
 constexpr int few_bytes = 4096;
+/// What a tensor says of itself when its elements are left in the file, before the number of the part.
+constexpr std::string_view where = "elements in part ";
 /// As protobuf's own.
 constexpr int max_depth = 100;
 
@@ -86,40 +89,47 @@ class Splitter {
         int length = 0;
         if (depth > max_depth || !read_length(length))
             return false;
+        if (length < few_bytes)
+            return copy_bytes(tag, length, output);
         const auto limit = input_.PushLimit(length);
         std::string message;
         if (!copy(kind, message, depth) || input_.BytesUntilLimit() != 0)
             return false;
         input_.PopLimit(limit);
-        output.WriteTag(tag);
-        output.WriteVarint32(static_cast<uint32_t>(message.size()));
-        output.WriteString(message);
+        write(tag, message, output);
         return true;
     }
 
-    /// A tensor has its elements in the description, or in a part of the file whose number is its doc_string. Of
-    /// a field that comes twice the last one holds, so that both are said each time.
+    /// Of a field that comes twice the last one holds, so that a tensor whose elements are left in the file is said to
+    /// have none.
     bool copy_elements(uint32_t tag, google::protobuf::io::CodedOutputStream &output)
     {
         int length = 0;
         if (!read_length(length))
             return false;
-        std::string where;
-        if (length < few_bytes) {
-            std::string elements;
-            if (!input_.ReadString(&elements, length))
-                return false;
-            output.WriteTag(tag);
-            output.WriteVarint32(static_cast<uint32_t>(length));
-            output.WriteString(elements);
-        } else {
-            where = std::to_string(parts_.elements.size());
-            parts_.elements.push_back({static_cast<uint64_t>(input_.CurrentPosition()), static_cast<uint64_t>(length)});
-            if (!input_.Skip(length))
-                return false;
-        }
-        WireFormatLite::WriteString(onnx::TensorProto::kDocStringFieldNumber, where, &output);
+        if (length < few_bytes)
+            return copy_bytes(tag, length, output);
+        WireFormatLite::WriteString(onnx::TensorProto::kDocStringFieldNumber,
+                                    std::string(where) + std::to_string(parts_.elements.size()), &output);
+        parts_.elements.push_back({static_cast<uint64_t>(input_.CurrentPosition()), static_cast<uint64_t>(length)});
+        write(tag, "", output);
+        return input_.Skip(length);
+    }
+
+    bool copy_bytes(uint32_t tag, int length, google::protobuf::io::CodedOutputStream &output)
+    {
+        std::string bytes;
+        if (!input_.ReadString(&bytes, length))
+            return false;
+        write(tag, bytes, output);
         return true;
+    }
+
+    static void write(uint32_t tag, const std::string &bytes, google::protobuf::io::CodedOutputStream &output)
+    {
+        output.WriteTag(tag);
+        output.WriteVarint32(static_cast<uint32_t>(bytes.size()));
+        output.WriteString(bytes);
     }
 
     /// False when so many bytes are not there.
@@ -147,12 +157,12 @@ std::optional<OnnxParts> split_onnx(google::protobuf::io::ZeroCopyInputStream &s
 
 const FilePart *elements_of(const onnx::TensorProto &tensor, const std::vector<FilePart> &elements)
 {
-    const std::string &where = tensor.doc_string();
-    if (where.empty())
+    const std::string &said = tensor.doc_string();
+    if (!tensor.has_raw_data() || !tensor.raw_data().empty() || !said.starts_with(where))
         return nullptr;
-    size_t number = 0;
-    std::from_chars(where.data(), where.data() + where.size(), number);
-    return &elements.at(number);
+    size_t number = elements.size();
+    std::from_chars(said.data() + where.size(), said.data() + said.size(), number);
+    return number < elements.size() ? &elements[number] : nullptr;
 }
 
 } // namespace leat

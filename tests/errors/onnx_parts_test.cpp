@@ -159,7 +159,7 @@ TEST(OnnxParts, WhatATensorSaysOfItselfIsNoPlace)
     model.ParseFromString(onnx_bytes(onnx_model(node("Add", {"a", "b"}, "y") + onnx_output("y"))));
     for (const auto &[name, first] : {std::pair("a", 1), std::pair("b", 5)}) {
         *model.mutable_graph()->add_initializer() = counting(name, many, static_cast<float>(first));
-        model.mutable_graph()->mutable_initializer(first / 5)->set_doc_string("0");
+        model.mutable_graph()->mutable_initializer(first / 5)->set_doc_string("elements in part 0");
     }
     EXPECT_EQ(firsts(read_onnx_bytes(model.SerializeAsString())), (std::vector<float>{1, 5}));
 }
@@ -204,6 +204,12 @@ TEST(OnnxParts, DepthIsBounded)
     google::protobuf::TextFormat::Parser parser;
     parser.SetRecursionLimit(1000);
     ASSERT_TRUE(parser.ParseFromString(onnx_model(graph), &model));
+    const std::string damaged = "this is not an ONNX model, or it is truncated or damaged; export it again";
+    EXPECT_EQ(message_of([&] { read_onnx_bytes(model.SerializeAsString()); }), damaged);
+    onnx::GraphProto *deepest = model.mutable_graph();
+    while (deepest->node_size() > 0)
+        deepest = deepest->mutable_node(0)->mutable_attribute(0)->mutable_g();
+    deepest->set_doc_string(std::string(5000, 'x')); // so that none of the messages is short
     EXPECT_FALSE(split(model.SerializeAsString()));
 }
 
