@@ -1,4 +1,5 @@
 #include "devices/cpu/estimate.h"
+#include "devices/cpu/kernels/bands.h"
 #include "plan.h"
 #include "team.h"
 
@@ -7,6 +8,7 @@
 #include "inference/work.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace leat::cpu {
 namespace {
@@ -55,7 +57,10 @@ class Lowering {
             readers_[id]++;
         place_inputs();
         for (node_ = 0; node_ < graph_.nodes.size(); node_++)
-            in_context(describe(graph_.nodes[node_]), [&] { lower(graph_.nodes[node_]); });
+            in_context(describe(graph_.nodes[node_]), [&] {
+                if (!lower_in_bands())
+                    lower(graph_.nodes[node_]);
+            });
         place_outputs();
         drop_unread_constants();
         pack_arena();
@@ -226,13 +231,16 @@ class Lowering {
         return true;
     }
 
-    NodeFacts facts_of(const Node &node)
+    /// `unmade`: an input that no step makes, and where it would lie.
+    NodeFacts facts_of(const Node &node, ValueId unmade = no_value, const Layout &layout = {})
     {
         NodeFacts facts{graph_, node, {}, {}, weights_, threads_};
         const std::vector<ValueId> ids = Graph::operands(node);
         for (ValueId id : ids) {
             Operand operand;
-            if (id != no_value && !reads_picture(node, id)) {
+            if (id != no_value && id == unmade) {
+                operand.layout = layout;
+            } else if (id != no_value && !reads_picture(node, id)) {
                 const Version &at = first_version(id);
                 operand.layout = at.layout;
                 operand.constant = graph_.is_constant(id) ? &graph_.values[id].constant : nullptr;
@@ -267,13 +275,87 @@ class Lowering {
                            [&](ValueId id) { return id != no_value && !known(graph_.values[id]); });
     }
 
-    void lower(const Node &node)
+    NodeReport &add_report(const Node &node)
     {
         NodeReport &report = plan_.reports_.emplace_back();
         report.node = node.name;
         report.op = node.op->name;
         report.device = "CPU";
         report.operations = operations_of(graph_, node).value_or(-1);
+        return report;
+    }
+
+    /// Lowers this node and the next ones together where that pays, and goes on to the last of them.
+    bool lower_in_bands()
+    {
+        std::vector<NodeFacts> chain;
+        for (size_t i = node_; i < graph_.nodes.size() && chain.size() < 3; i++) {
+            const Node &node = graph_.nodes[i];
+            if (node.op->name != "Conv" || is_loose(node) || count_of(*graph_.values[node.outputs[0]].shape) == 0)
+                break;
+            if (chain.empty()) {
+                chain.push_back(facts_of(node));
+            } else {
+                const ValueId between = chain.back().node.outputs[0];
+                if (node.inputs[0] != between || readers_[between] != 1)
+                    break;
+                const Layout &made = chain.back().out[0];
+                chain.push_back(facts_of(node, between, Layout::channels_last(made.type, made.dims)));
+            }
+            chain.back().threads = threads_for(chain.back(), threads_);
+        }
+        for (size_t count = chain.size(); count > 1; count--) {
+            Attempt attempt = attempt_bands(std::span(chain).first(count));
+            if (auto *choice = std::get_if<Choice>(&attempt)) {
+                apply_bands(std::span(chain).first(count), *choice);
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /// The last node's report speaks for all, as the time is measured on its behalf.
+    void apply_bands(std::span<const NodeFacts> chain, Choice &choice)
+    {
+        const Node &first = chain.front().node, &last = chain.back().node;
+        double operations = 0;
+        double bytes = 0;
+        for (const NodeFacts &facts : chain) {
+            NodeReport &report = add_report(facts.node);
+            operations += std::exchange(report.operations, 0.);
+            bytes += bytes_of(facts.node);
+            report.kernel = "oneDNN in bands";
+            report.reason = "rows of it are made and read while they are in the cache: with \"" + last.name + "\"";
+            if (&facts.node != &last)
+                bytes -= 2 * static_cast<double>(facts.out[0].bytes());
+        }
+        NodeReport &report = plan_.reports_.back();
+        report.operations = operations;
+        report.bytes = bytes;
+        report.kernel = "oneDNN in " + choice.detail;
+        report.reason =
+            "with the nodes from \"" + first.name + "\" on, so that what lies between them stays in the cache";
+        if (const auto note = notes_.find(last.name); note != notes_.end())
+            report.reason = note->second + "; " + report.reason;
+
+        node_ += chain.size() - 1;
+        const std::vector<ValueId> ids = Graph::operands(last);
+        Step step;
+        for (const Reads &reads : choice.in)
+            step.in.push_back(version(step.in.empty() ? first.inputs[0] : ids[reads.operand], reads.layout));
+        step.out = {choice.in_place ? place_over(last, choice, step.in) : Place{add_arena(choice.out[0].bytes()), 0}};
+        add_version(last.outputs[0], step.out[0], choice.out[0]);
+        step.kernel = std::move(choice.kernel);
+        step.scratch = choice.scratch;
+        add_step(std::move(step));
+        for (const NodeFacts &facts : chain)
+            for (ValueId id : Graph::reads(facts.node))
+                readers_[id]--;
+    }
+
+    void lower(const Node &node)
+    {
+        NodeReport &report = add_report(node);
         if (is_loose(node))
             lower_loose(node, report);
         else if (!without_elements(node, report))

@@ -1,3 +1,5 @@
+#include "convolution.h"
+
 #include "blocks.h"
 #include "post_ops.h"
 #include "window.h"
@@ -64,21 +66,35 @@ Attempt in_best_layout(const NodeFacts &facts, const Slice &whole, bool cut, con
     });
 }
 
+/// As oneDNN sees them.
+Layout weights_of(const NodeFacts &facts)
+{
+    Layout weights = Layout::dense(facts.type(1), facts.dims(1));
+    const int64_t groups = facts.attributes().integer("group", 1);
+    if (groups == 1)
+        return weights;
+    Dims grouped{groups, weights.dims[0] / groups};
+    grouped.insert(grouped.end(), weights.dims.begin() + 1, weights.dims.end());
+    return Layout::dense(facts.type(1), grouped);
+}
+
 } // namespace
+
+Slice whole_convolution(const NodeFacts &facts)
+{
+    return channels_last(facts, windows_of(facts.attributes(), facts.dims(0), spatial(facts.dims(1))));
+}
+
+Choice solve_convolution(const NodeFacts &facts, const Slice &slice)
+{
+    return convolve_slice(facts, slice, weights_of(facts), convolution, true);
+}
 
 Attempt attempt_convolution(const NodeFacts &facts)
 {
     if (auto fault = convolution_fault(facts); !fault.empty())
         return fault;
-    Layout weights = Layout::dense(facts.type(1), facts.dims(1));
-    const auto axes = windows_of(facts.attributes(), facts.dims(0), spatial(facts.dims(1)));
-    const int64_t groups = facts.attributes().integer("group", 1);
-    if (groups > 1) {
-        Dims grouped{groups, weights.dims[0] / groups};
-        grouped.insert(grouped.end(), weights.dims.begin() + 1, weights.dims.end());
-        weights = Layout::dense(facts.type(1), grouped);
-    }
-    return in_best_layout(facts, channels_last(facts, axes), true, weights, convolution);
+    return in_best_layout(facts, whole_convolution(facts), true, weights_of(facts), convolution);
 }
 
 Attempt attempt_transposed_convolution(const NodeFacts &facts)

@@ -50,8 +50,19 @@ class Slices final : public Kernel {
     }
 };
 
-/// Rows [first, last) of picture `batch`.
-Slice rows_of(const Slice &whole, int64_t batch, int64_t first, int64_t last)
+/// Pictures [first, last).
+Slice pictures_of(const Slice &whole, int64_t first, int64_t last)
+{
+    Slice slice = whole;
+    slice.in.dims[0] = slice.out.dims[0] = last - first;
+    slice.in_offset = first * whole.in.strides[0];
+    slice.out_offset = first * whole.out.strides[0];
+    return slice;
+}
+
+} // namespace
+
+Slice rows_of(const Slice &whole, int64_t picture, int64_t first, int64_t last)
 {
     Slice slice = whole;
     WindowAxis &axis = slice.axes[0];
@@ -65,22 +76,10 @@ Slice rows_of(const Slice &whole, int64_t batch, int64_t first, int64_t last)
     slice.out.dims[2] = axis.output;
     slice.in = Layout::channels_last(whole.in.type, slice.in.dims);
     slice.out = Layout::channels_last(whole.out.type, slice.out.dims);
-    slice.in_offset = batch * whole.in.strides[0] + in_first * whole.in.strides[2];
-    slice.out_offset = batch * whole.out.strides[0] + first * whole.out.strides[2];
+    slice.in_offset = picture * whole.in.strides[0] + in_first * whole.in.strides[2];
+    slice.out_offset = picture * whole.out.strides[0] + first * whole.out.strides[2];
     return slice;
 }
-
-/// Pictures [first, last).
-Slice pictures_of(const Slice &whole, int64_t first, int64_t last)
-{
-    Slice slice = whole;
-    slice.in.dims[0] = slice.out.dims[0] = last - first;
-    slice.in_offset = first * whole.in.strides[0];
-    slice.out_offset = first * whole.out.strides[0];
-    return slice;
-}
-
-} // namespace
 
 std::vector<Slice> cut_pictures(const Slice &whole, int threads)
 {

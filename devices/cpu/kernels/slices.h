@@ -17,6 +17,8 @@ struct Slice {
 /// Cuts windows over pictures that lie channels last into as many slices as there are threads, or fewer; one when
 /// cutting is not worth it.
 std::vector<Slice> cut_pictures(const Slice &whole, int threads);
+/// The rows [first, last) of the output for one picture, channels last, and what they are made of.
+Slice rows_of(const Slice &whole, int64_t picture, int64_t first, int64_t last);
 /// Cuts the rows of two matrices.
 std::vector<Slice> cut_matrix(const Slice &whole, int threads);
 

@@ -1,0 +1,11 @@
+#pragma once
+#include "slices.h"
+
+namespace leat::cpu {
+
+/// All of a convolution, channels last.
+Slice whole_convolution(const NodeFacts &);
+/// The kernel for a slice of a convolution that attempt_convolution() takes. Throws dnnl::error when there is none.
+Choice solve_convolution(const NodeFacts &, const Slice &);
+
+} // namespace leat::cpu
