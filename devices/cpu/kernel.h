@@ -134,6 +134,7 @@ Attempt attempt_pool(const NodeFacts &);
 Attempt attempt_global_pool(const NodeFacts &);
 Attempt attempt_lrn(const NodeFacts &);
 Attempt attempt_matmul(const NodeFacts &);
+Attempt attempt_vector_product(const NodeFacts &);
 Attempt attempt_gemm(const NodeFacts &);
 Attempt attempt_resize(const NodeFacts &);
 Attempt attempt_softmax(const NodeFacts &);

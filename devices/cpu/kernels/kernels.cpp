@@ -82,6 +82,7 @@ const KernelRow table[] = {
     {"oneDNN", global_pool_ops, attempt_global_pool},
     {"oneDNN", lrn_ops, attempt_lrn},
     {"oneDNN", matmul_ops, attempt_matmul},
+    {"vector product", gemm_ops, attempt_vector_product},
     {"oneDNN", gemm_ops, attempt_gemm},
     {"oneDNN", integer_product_ops, attempt_integer_product},
     {"normalise", layer_normalization_ops, attempt_layer_normalization},
