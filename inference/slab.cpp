@@ -9,8 +9,8 @@ namespace leat {
 namespace {
 
 constexpr size_t page = size_t(2) << 20, pages = 32;
-/// Larger tensors have huge pages of their own. Smaller ones are cheap wherever they are; among them are those that kernels read
-/// as they came, which would hold a page as long as the model lives.
+/// Larger tensors have huge pages of their own. Smaller ones are cheap wherever they are; among them are those that
+/// kernels read as they came, which would hold a page as long as the model lives.
 constexpr size_t most = 2 * page, fewest = 64 << 10;
 constexpr size_t alignment = 64;
 

@@ -209,7 +209,7 @@ int64_t rows_of_band(const Slice &windows, size_t between_row, int threads)
     return most;
 }
 
-/// The kernels of a stage; `all` has them in order, for what they need.
+/// The kernels of a stage, `row_too` that for single rows; `all` gets their choices, for what they need.
 Stage solve_stage(const NodeFacts &facts, const Slice &whole, int64_t rows, bool row_too, std::vector<Choice> &all)
 {
     Slice windows = whole;
@@ -221,12 +221,10 @@ Stage solve_stage(const NodeFacts &facts, const Slice &whole, int64_t rows, bool
     stage.out_row = bytes_of_row(whole.out);
     all.push_back(solve_convolution(facts, rows_of(windows, 0, 0, rows)));
     stage.band = std::move(all.back().kernel);
-    if (!row_too || rows == 1) {
-        stage.row = stage.band;
-        return stage;
+    if (row_too && rows > 1) {
+        all.push_back(solve_convolution(facts, rows_of(windows, 0, 0, 1)));
+        stage.row = std::move(all.back().kernel);
     }
-    all.push_back(solve_convolution(facts, rows_of(windows, 0, 0, 1)));
-    stage.row = std::move(all.back().kernel);
     return stage;
 }
 
