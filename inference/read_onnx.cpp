@@ -51,11 +51,13 @@ struct Function {
     OnnxOpsets opsets;
 };
 
-/// Defaults came with IR version 9, as field 11, which older schemas of ONNX do not know.
-std::vector<onnx::AttributeProto> read_defaults(const onnx::FunctionProto &function)
+/// Defaults came with IR version 9, as field 11 (attribute_proto), which older schemas of ONNX do not know.
+template <class FunctionProto> std::vector<onnx::AttributeProto> read_defaults(const FunctionProto &function)
 {
     constexpr int attribute_proto_field = 11;
     std::vector<onnx::AttributeProto> defaults;
+    if constexpr (requires { function.attribute_proto(); })
+        defaults.assign(function.attribute_proto().begin(), function.attribute_proto().end());
     const auto &unknown = function.unknown_fields();
     for (int i = 0; i < unknown.field_count(); i++) {
         const auto &field = unknown.field(i);
