@@ -207,9 +207,12 @@ Tensor OnnxTensors::read_external(const onnx::TensorProto &stored, Type type, co
     return tensor;
 }
 
-Tensor OnnxTensors::read_part(const FilePart &part, Type type, const Shape &shape) const
+Tensor OnnxTensors::read_part(const FilePart &part, Type type, const Shape &shape)
 {
     check_length(shape, part.bytes, bytes_of(type, shape), "bytes");
+    part_bytes_read_ += part.bytes;
+    if (part_bytes_read_ > part_bytes_)
+        throw Error("the model reads its elements over and over; it is damaged");
     Tensor tensor = memory_->allocate(type, shape);
     read_file_(part.offset, {tensor.raw(), tensor.bytes()});
     normalise_booleans(tensor);

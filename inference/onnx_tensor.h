@@ -32,7 +32,8 @@ class OnnxTensors {
         : parts_(std::move(parts)), read_file_(std::move(read_file)), folder_(std::move(folder))
     {
         for (const FilePart &part : parts_)
-            memory_->expect(part.bytes);
+            part_bytes_ += part.bytes;
+        memory_->expect(part_bytes_);
     }
 
     /// Throws Error without the name of the tensor. `stored` must live as long as this.
@@ -42,10 +43,11 @@ class OnnxTensors {
 
   private:
     Tensor read_external(const onnx::TensorProto &stored, Type, const Shape &);
-    Tensor read_part(const FilePart &, Type, const Shape &) const;
+    Tensor read_part(const FilePart &, Type, const Shape &);
     std::filesystem::path locate(const std::string &location) const;
 
     std::vector<FilePart> parts_;
+    uint64_t part_bytes_ = 0, part_bytes_read_ = 0; ///< of all parts; each belongs to one tensor
     ReadFile read_file_;
     std::filesystem::path folder_;
     std::shared_ptr<Slab> memory_ = Slab::make();

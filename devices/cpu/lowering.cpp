@@ -285,22 +285,33 @@ class Lowering {
         return report;
     }
 
-    /// Lowers this node and the next ones together where that pays, and goes on to the last of them.
-    bool lower_in_bands()
+    /// How many nodes from this one on, up to three, are convolutions of which each is read by the next alone.
+    size_t convolutions_in_turn() const
     {
-        std::vector<NodeFacts> chain;
-        for (size_t i = node_; i < graph_.nodes.size() && chain.size() < 3; i++) {
+        size_t count = 0;
+        for (size_t i = node_; i < graph_.nodes.size() && count < 3; i++, count++) {
             const Node &node = graph_.nodes[i];
             if (node.op->name != "Conv" || is_loose(node) || count_of(*graph_.values[node.outputs[0]].shape) == 0)
                 break;
+            if (count > 0 && (node.inputs[0] != graph_.nodes[i - 1].outputs[0] || readers_[node.inputs[0]] != 1))
+                break;
+        }
+        return count;
+    }
+
+    /// Lowers this node and the next ones together where that pays, and goes on to the last of them.
+    bool lower_in_bands()
+    {
+        const auto nodes = std::span(graph_.nodes).subspan(node_, convolutions_in_turn());
+        if (nodes.size() < 2)
+            return false;
+        std::vector<NodeFacts> chain;
+        for (const Node &node : nodes) {
             if (chain.empty()) {
                 chain.push_back(facts_of(node));
             } else {
-                const ValueId between = chain.back().node.outputs[0];
-                if (node.inputs[0] != between || readers_[between] != 1)
-                    break;
                 const Layout &made = chain.back().out[0];
-                chain.push_back(facts_of(node, between, Layout::channels_last(made.type, made.dims)));
+                chain.push_back(facts_of(node, node.inputs[0], Layout::channels_last(made.type, made.dims)));
             }
             chain.back().threads = threads_for(chain.back(), threads_);
         }
@@ -318,8 +329,7 @@ class Lowering {
     void apply_bands(std::span<const NodeFacts> chain, Choice &choice)
     {
         const Node &first = chain.front().node, &last = chain.back().node;
-        double operations = 0;
-        double bytes = 0;
+        double operations = 0, bytes = 0;
         for (const NodeFacts &facts : chain) {
             NodeReport &report = add_report(facts.node);
             operations += std::exchange(report.operations, 0.);

@@ -452,7 +452,8 @@ void *address(const PrimitiveKernel::Argument &argument, const Launch &launch)
 void PrimitiveKernel::prepare()
 {
     for (const Argument &argument : arguments_)
-        argument.constant.tensor();
+        if (argument.from == Argument::From::constant && argument.constant.tensor().bytes() < argument.desc.get_size())
+            throw Error("stored weights have another size than the kernel wants");
 }
 
 void PrimitiveKernel::run(const Launch &launch) const

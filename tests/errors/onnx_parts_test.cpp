@@ -164,6 +164,23 @@ TEST(OnnxParts, WhatATensorSaysOfItselfIsNoPlace)
     EXPECT_EQ(firsts(read_onnx_bytes(model.SerializeAsString())), (std::vector<float>{1, 5}));
 }
 
+/// A file that says of small tensors what only the reader says must not make it hold one part many times.
+TEST(OnnxParts, NoPartIsReadForManyTensors)
+{
+    onnx::ModelProto model;
+    model.ParseFromString(onnx_bytes(onnx_model(node("Identity", {"w"}, "y") + onnx_output("y"))));
+    *model.mutable_graph()->add_initializer() = counting("w", many, 1);
+    EXPECT_EQ(message_of([&] { read_onnx_bytes(model.SerializeAsString()); }), "no error");
+    onnx::TensorProto &forged = *model.mutable_graph()->add_initializer();
+    forged.set_name("forged");
+    forged.set_data_type(onnx::TensorProto::FLOAT);
+    forged.add_dims(many);
+    forged.set_raw_data("");
+    forged.set_doc_string("elements in part 0");
+    EXPECT_EQ(message_of([&] { read_onnx_bytes(model.SerializeAsString()); }),
+              "initializer \"forged\": the model reads its elements over and over; it is damaged");
+}
+
 TEST(OnnxParts, EveryTruncationIsAnError)
 {
     const std::string bytes = model_with_tensors();

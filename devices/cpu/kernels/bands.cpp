@@ -80,7 +80,10 @@ class Bands final : public Kernel {
     }
 
   private:
-    using Kept = std::array<std::shared_ptr<void>, 6>;
+    /// What the kernels of a part want to find again, for bands and for single rows.
+    struct Kept {
+        std::array<std::shared_ptr<void>, 2> expanding, depthwise, projecting;
+    };
 
     /// What one thread works on.
     struct Part {
@@ -116,9 +119,9 @@ class Bands final : public Kernel {
         expand(part, in, top, top + shared, rows * windows.stride);
         std::byte *between = part.window + c_.window_bytes(), *room = between + c_.between_bytes();
         const bool projects = c_.projecting.band != nullptr;
-        run_rows(part, windows, 2, rows, part.window, projects ? between : out, room, !projects);
+        run_rows(part, windows, part.kept.depthwise, rows, part.window, projects ? between : out, room, !projects);
         if (projects)
-            run_rows(part, c_.projecting, 4, rows, between, out, room, true);
+            run_rows(part, c_.projecting, part.kept.projecting, rows, between, out, room, true);
     }
 
     size_t row_bytes(int64_t rows) const { return static_cast<size_t>(rows) * c_.depthwise.in_row; }
@@ -137,20 +140,20 @@ class Bands final : public Kernel {
         const int64_t missing = stage.rows - (end - begin);
         if (missing > 0 && missing < stage.rows / 2 && begin - missing >= std::max<int64_t>(top, 0))
             begin -= missing;
-        run_rows(part, stage, 0, end - begin, in + static_cast<size_t>(begin) * stage.in_row,
+        run_rows(part, stage, part.kept.expanding, end - begin, in + static_cast<size_t>(begin) * stage.in_row,
                  part.window + row_bytes(begin - top), part.window + c_.window_bytes() + c_.between_bytes(), false);
     }
 
-    void run_rows(Part &part, const Stage &stage, size_t place, int64_t rows, const std::byte *in, std::byte *out,
-                  std::byte *room, bool is_last) const
+    void run_rows(Part &part, const Stage &stage, std::array<std::shared_ptr<void>, 2> &kept, int64_t rows,
+                  const std::byte *in, std::byte *out, std::byte *room, bool is_last) const
     {
         std::vector<const std::byte *> read{in};
         if (is_last)
             read.insert(read.end(), part.launch.in.begin() + 1, part.launch.in.end());
         if (rows == stage.rows)
-            return stage.band->run({read, {&out, 1}, room, part.kept[place], {}});
+            return stage.band->run({read, {&out, 1}, room, kept[0], {}});
         for (int64_t i = 0; i < rows; i++) {
-            stage.row->run({read, {&out, 1}, room, part.kept[place + 1], {}});
+            stage.row->run({read, {&out, 1}, room, kept[1], {}});
             read[0] += static_cast<size_t>(stage.stride) * stage.in_row;
             out += stage.out_row;
         }
