@@ -313,7 +313,7 @@ class Batching {
         give(node, 0);
     }
 
-    void concat(Node &node)
+    void concat(Node &node) // and Interleave
     {
         std::optional<size_t> jobs;
         for (size_t i = 0; i < node.inputs.size(); i++)
@@ -663,6 +663,7 @@ std::span<const Batching::Row> Batching::rows()
         {"GroupNormalization", &Batching::on_axis_0},
         {"Hardmax", &Batching::along_last},
         {"InstanceNormalization", &Batching::on_axis_0},
+        {"Interleave", &Batching::concat},
         {"LRN", &Batching::on_axis_0},
         {"LSTM", &Batching::recurrent},
         {"LayerNormalization", &Batching::from_axis},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace leat {
 namespace {
@@ -266,7 +267,7 @@ void transpose(RunContext &context)
     copy_elements(x, context.output(0, x.type(), shape), shape, {strides, strides_of(shape)});
 }
 
-// Concat, Split
+// Concat
 
 int64_t concat_axis(const Attributes &attributes)
 {
@@ -334,6 +335,60 @@ void concat(RunContext &context)
         position += input.dim(along);
     }
 }
+
+// Interleave: element i of input j along the axis becomes element i * inputs + j
+
+/// For inputs of that shape.
+Shape interleaved(Shape shape, const Attributes &attributes, size_t inputs)
+{
+    const size_t along = normal_axis(concat_axis(attributes), shape.size());
+    if (shape[along] >= 0)
+        shape[along] = count_of({shape[along], static_cast<int64_t>(inputs)});
+    return shape;
+}
+
+void interleave_rule(ShapeContext &context)
+{
+    std::optional<Shape> common;
+    for (size_t i = 0; i < context.inputs(); i++) {
+        want_same_type(context, 0, i);
+        const auto &shape = context.shape(i);
+        if (!shape)
+            continue;
+        if (!common)
+            common = shape;
+        bool differ = shape->size() != common->size();
+        for (size_t axis = 0; axis < shape->size() && !differ; axis++) {
+            int64_t &known = (*common)[axis];
+            differ = known >= 0 && (*shape)[axis] >= 0 && known != (*shape)[axis];
+            known = differ ? known : std::max(known, (*shape)[axis]);
+        }
+        if (differ)
+            throw Error("the shapes " + to_string(*common) + " and " + to_string(*shape) + " differ");
+    }
+    if (common)
+        common = interleaved(*common, context.attributes(), context.inputs());
+    context.output(0, context.type(0), common);
+}
+
+void interleave(RunContext &context)
+{
+    const Tensor &first = context.inputs[0];
+    const Shape shape = interleaved(first.shape(), context.node.attributes, context.inputs.size());
+    const size_t along = normal_axis(concat_axis(context.node.attributes), shape.size());
+    Tensor &result = context.output(0, first.type(), shape);
+    Shape strides = strides_of(shape);
+    const int64_t step = std::exchange(strides[along], strides[along] * static_cast<int64_t>(context.inputs.size()));
+    int64_t offset = 0;
+    for (const Tensor &input : context.inputs) {
+        if (input.type() != first.type() || input.shape() != first.shape())
+            throw Error("the inputs have different element types or shapes");
+        copy_elements(input, result, input.shape(), {strides_of(input.shape()), strides}, {0, offset});
+        offset += step;
+    }
+}
+
+// Split
 
 /// Sizes of the parts: as given, or as equal as can be, the last one smaller.
 Sizes parts(const std::optional<Sizes> &given, size_t count, int64_t size)
@@ -968,6 +1023,7 @@ constexpr Op rows[] = {
     {"Expand", 2, 2, 1, expand_rule, expand},
     {"EyeLike", 1, 1, 1, eye_like_rule, eye_like},
     {"Flatten", 1, 1, 1, flatten_rule, flatten},
+    {"Interleave", 2, -1, 1, interleave_rule, interleave},
     {"Pad", 2, 4, 1, pad_rule, pad},
     {"Range", 3, 3, 1, range_rule, range},
     {"Reshape", 2, 2, 1, reshape_rule, reshape},

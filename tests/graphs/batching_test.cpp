@@ -169,6 +169,11 @@ const %9:s64[] "only" = {0}
 output %8
 output %10
 )"},
+    {"Interleave", R"(input %0:f32[1x2x3] "x"
+const %1:f32[1x2x3] "k" = {1, 2, 3, 4, 5, 6}
+%2:f32[*] "y" = Interleave(%0, %1) {axis=1} "interleave"
+output %2
+)"},
     {"Quantised", R"(input %0:f32[1x2x2x2] "x"
 const %1:f32[] "scale" = {0.01}
 const %2:u8[] "zero" = {128}
