@@ -39,10 +39,10 @@ Tensor in_bf16(const Tensor &numbers, Slab &memory)
 
 bool moves_elements(const Node &node)
 {
-    static constexpr std::array<std::string_view, 14> names{
-        "Concat",  "DepthToSpace", "Expand",       "Flatten", "Gather",  "Identity", "Pad",
-        "Reshape", "Slice",        "SpaceToDepth", "Split",   "Squeeze", "Tile",     "Transpose"};
-    return is_any(node, names) || node.op->name == "Unsqueeze";
+    static constexpr std::array<std::string_view, 16> names{
+        "Concat",  "DepthToSpace", "Expand",       "Flatten", "Gather",  "Identity", "Interleave", "Pad",
+        "Reshape", "Slice",        "SpaceToDepth", "Split",   "Squeeze", "Tile",     "Transpose",  "Unsqueeze"};
+    return is_any(node, names);
 }
 
 /// The first input that is a parameter of the op, in f32 whatever the type of the data.

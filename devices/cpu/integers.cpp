@@ -153,8 +153,14 @@ class Integration {
         return {first, add_constant("scale", Tensor::of<float>({}, {grid.scale})), zero_point(grid)};
     }
 
+    /// Puts the elements of all its inputs together.
+    bool joins(int index) const
+    {
+        return (graph_.is(index, "Concat") || graph_.is(index, "Interleave")) && graph_.node(index).post_ops.empty();
+    }
+
     /// Data inputs of a node that moves elements.
-    static size_t moved_inputs(const Node &node) { return node.op->name == "Concat" ? node.inputs.size() : 1; }
+    size_t moved_inputs(int index) const { return joins(index) ? graph_.node(index).inputs.size() : 1; }
 
     /// What a Pad fills with is then in the integers of the grid.
     void pad_with_zero_point(Node &node, const Grid &grid)
@@ -174,10 +180,10 @@ class Integration {
         const ValueId moved = graph_.node(index).inputs[0];
         const int mover = graph_.maker(moved);
         if (!grid || graph_.only_reader(moved) != index || graph_.is(mover, "Split") ||
-            (!moves_elements(graph_, mover) && !graph_.is(mover, "Concat")))
+            (!moves_elements(graph_, mover) && !joins(mover)))
             return;
         Node node = graph_.node(mover);
-        for (size_t i = 0; i < moved_inputs(node); i++) {
+        for (size_t i = 0; i < moved_inputs(mover); i++) {
             const Value &from = graph_.value(node.inputs[i]);
             const ValueId made = add_value(from.name, grid->type, from.shape);
             Node quantise;
@@ -196,11 +202,11 @@ class Integration {
     }
 
     /// The grid on which everything that the node moves lies; nothing when there is none.
-    std::optional<Grid> common_grid(const Node &node) const
+    std::optional<Grid> common_grid(int index) const
     {
         std::optional<Grid> common;
-        for (size_t i = 0; i < moved_inputs(node); i++) {
-            const auto from = dequantised(graph_, node.inputs[i]);
+        for (size_t i = 0; i < moved_inputs(index); i++) {
+            const auto from = dequantised(graph_, graph_.node(index).inputs[i]);
             if (!from || (common && from->grid != *common))
                 return {};
             common = from->grid;
@@ -211,13 +217,13 @@ class Integration {
     /// move(dq(x)) becomes dq(move(x)).
     void sink_dequantisation(int index)
     {
-        if (!moves_elements(graph_, index) && !graph_.is(index, "Concat"))
+        if (!moves_elements(graph_, index) && !joins(index))
             return;
         Node node = graph_.node(index);
-        const auto grid = common_grid(node);
+        const auto grid = common_grid(index);
         if (!grid)
             return;
-        for (size_t i = 0; i < moved_inputs(node); i++)
+        for (size_t i = 0; i < moved_inputs(index); i++)
             node.inputs[i] = dequantised(graph_, node.inputs[i])->integers;
         pad_with_zero_point(node, *grid);
         const std::vector<ValueId> made = node.outputs;

@@ -120,6 +120,7 @@ Attempt attempt_slice_view(const NodeFacts &);
 Attempt attempt_split_view(const NodeFacts &);
 Attempt attempt_reshape(const NodeFacts &);
 Attempt attempt_concat(const NodeFacts &);
+Attempt attempt_interleave(const NodeFacts &);
 Attempt attempt_winograd(const NodeFacts &);
 Attempt attempt_convolution(const NodeFacts &);
 Attempt attempt_touching_windows(const NodeFacts &);

@@ -200,17 +200,21 @@ Attempt attempt_concat(const NodeFacts &facts)
         if (facts.in[i].layout.count() > facts.in[leader].layout.count())
             leader = i;
     const Layout out = Layout::like(facts.in[leader].layout, dense.type, dense.dims);
+    const bool in_turn = facts.node.op->name == "Interleave";
+    std::vector<int64_t> strides = out.strides;
+    if (in_turn)
+        strides[axis] *= static_cast<int64_t>(facts.node.inputs.size());
     Choice choice;
     auto kernel = std::make_unique<Gathering>();
     int64_t at = 0;
     for (size_t i = 0; i < facts.node.inputs.size(); i++) {
         const Layout &in = facts.in[i].layout;
         if (in.count() > 0) {
-            kernel->add(make_copy(in, {out.type, in.dims, out.strides}, facts.threads),
+            kernel->add(make_copy(in, {out.type, in.dims, strides}, facts.threads),
                         at * out.strides[axis] * static_cast<int64_t>(size_of(out.type)));
             choice.in.push_back({i, in});
         }
-        at += in.dims[axis];
+        at += in_turn ? 1 : in.dims[axis];
     }
     choice.kernel = std::move(kernel);
     choice.out = {out};

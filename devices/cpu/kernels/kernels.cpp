@@ -15,7 +15,8 @@ constexpr auto reshape_ops = names("Reshape", "Flatten", "Squeeze", "Unsqueeze",
 constexpr auto transpose_ops = names("Transpose");
 constexpr auto slice_ops = names("Slice");
 constexpr auto split_ops = names("Split");
-constexpr auto concat_ops = names("Concat");
+constexpr auto interleave_ops = names("Interleave");
+constexpr auto concat_ops = names("Concat", "Interleave");
 constexpr auto convolution_ops = names("Conv");
 constexpr auto transposed_convolution_ops = names("ConvTranspose");
 constexpr auto pool_ops = names("MaxPool", "AveragePool");
@@ -60,6 +61,7 @@ const KernelRow table[] = {
     {"view", gather_ops, attempt_gather_view},
     {"view", expand_ops, attempt_expand_view},
     {"copy", reshape_ops, attempt_reshape},
+    {"interleave", interleave_ops, attempt_interleave},
     {"copy", concat_ops, attempt_concat},
     {"copy", tile_ops, attempt_tile},
     {"copy", depth_to_space_ops, attempt_depth_to_space},

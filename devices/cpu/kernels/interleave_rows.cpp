@@ -1,0 +1,87 @@
+#include "interleave_rows.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "devices/cpu/kernels/interleave_rows.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace leat::cpu::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// One vector of each operand, from element `i` of the row on.
+template <size_t operands, class D, class T = hn::TFromD<D>>
+void interleave_vector(D d, const std::array<const T *, operands> &from, T *to, int64_t i)
+{
+    if constexpr (operands == 2)
+        hn::StoreInterleaved2(hn::LoadU(d, from[0] + i), hn::LoadU(d, from[1] + i), d, to + 2 * i);
+    else if constexpr (operands == 3)
+        hn::StoreInterleaved3(hn::LoadU(d, from[0] + i), hn::LoadU(d, from[1] + i), hn::LoadU(d, from[2] + i), d,
+                              to + 3 * i);
+    else
+        hn::StoreInterleaved4(hn::LoadU(d, from[0] + i), hn::LoadU(d, from[1] + i), hn::LoadU(d, from[2] + i),
+                              hn::LoadU(d, from[3] + i), d, to + 4 * i);
+}
+
+/// In the longest vectors that are not longer than a row.
+template <size_t operands, class D> void interleave_all(D d, const InterleavedRows &rows)
+{
+    using T = hn::TFromD<D>;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    if constexpr (hn::MaxLanes(d) * sizeof(T) > 16)
+        if (rows.length < lanes)
+            return interleave_all<operands>(hn::Half<D>(), rows);
+    for (int64_t row = 0; row < rows.rows; row++) {
+        std::array<const T *, operands> from;
+        for (size_t k = 0; k < operands; k++)
+            from[k] = reinterpret_cast<const T *>(rows.from[k] + row * rows.from_step[k]);
+        T *to = reinterpret_cast<T *>(rows.to + row * rows.to_step);
+        int64_t i = 0;
+        for (; i + lanes <= rows.length; i += lanes)
+            interleave_vector(d, from, to, i);
+        if (i < rows.length && i > 0) // some of them again
+            interleave_vector(d, from, to, rows.length - lanes);
+        else
+            for (; i < rows.length; i++)
+                for (size_t k = 0; k < operands; k++)
+                    to[static_cast<size_t>(i) * operands + k] = from[k][i];
+    }
+}
+
+template <class T> void interleave_operands(const InterleavedRows &rows)
+{
+    const hn::ScalableTag<T> d;
+    switch (rows.operands) {
+    case 2: return interleave_all<2>(d, rows);
+    case 3: return interleave_all<3>(d, rows);
+    default: return interleave_all<4>(d, rows);
+    }
+}
+
+void interleave(const InterleavedRows &rows, size_t element)
+{
+    switch (element) {
+    case 1: return interleave_operands<uint8_t>(rows);
+    case 2: return interleave_operands<uint16_t>(rows);
+    default: return interleave_operands<uint32_t>(rows);
+    }
+}
+
+} // namespace
+} // namespace leat::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace leat::cpu {
+
+HWY_EXPORT(interleave);
+
+void interleave_rows(const InterleavedRows &rows, size_t element)
+{
+    HWY_DYNAMIC_DISPATCH(interleave)(rows, element);
+}
+
+} // namespace leat::cpu
+#endif

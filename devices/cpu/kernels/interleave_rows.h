@@ -1,0 +1,23 @@
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace leat::cpu {
+
+inline constexpr size_t most_interleaved = 4;
+
+/// Rows of two to four operands and of the result: their first bytes, and how many lie from one row to the next.
+struct InterleavedRows {
+    size_t operands = 0;
+    std::array<const std::byte *, most_interleaved> from{};
+    std::array<int64_t, most_interleaved> from_step{};
+    std::byte *to = nullptr;
+    int64_t to_step = 0;
+    int64_t rows = 0, length = 0; ///< `length`: elements of a row of one operand
+};
+
+/// Each row of the result holds one element of each operand, then the next of each. `element`: bytes, 1, 2 or 4.
+void interleave_rows(const InterleavedRows &, size_t element);
+
+} // namespace leat::cpu
