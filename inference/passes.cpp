@@ -23,6 +23,7 @@ constexpr Pass table[] = {
     {"recognise_softmax", recognise_softmax},
     {"recognise_layer_normalization", recognise_layer_normalization},
     {"recognise_activations", recognise_activations},
+    {"recognise_channel_shuffle", recognise_channel_shuffle},
     {"fuse_post_ops", fuse_post_ops},
 };
 

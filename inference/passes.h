@@ -50,6 +50,9 @@ int recognise_softmax(Graph &);
 int recognise_layer_normalization(Graph &);
 /// Finds Swish, HardSwish, HardSigmoid, Mish and Gelu in the arithmetic that exporters write for them.
 int recognise_activations(Graph &);
+/// Finds Interleave in the Reshape, Transpose and Reshape that shuffle channels, and in each part that is read of the
+/// result.
+int recognise_channel_shuffle(Graph &);
 /// Fuses activations and residual sums into the node whose result they take.
 int fuse_post_ops(Graph &);
 

@@ -24,6 +24,8 @@ class Rewriter {
     /// The one node that reads the value, once; -1 when there are more, none, or when the value is an output of the
     /// graph.
     int only_reader(ValueId id) const;
+    /// Nodes that read the value, in no order; one that reads it twice stands twice.
+    const std::vector<int> &readers(ValueId id) const { return readers_[id]; }
     bool is_output(ValueId id) const { return is_output_[id]; }
     /// The constant's elements; nothing when the value is not constant.
     const Tensor *constant(ValueId id) const;
@@ -53,7 +55,7 @@ class Rewriter {
 
     Graph &graph_;
     std::vector<int> makers_;
-    std::vector<std::vector<int>> readers_; ///< a node that reads twice stands twice
+    std::vector<std::vector<int>> readers_;
     std::vector<bool> is_output_;
 };
 
