@@ -1,6 +1,7 @@
 #include "devices/cpu/kernel.h"
 #include "devices/cpu/strided.h"
 #include "devices/cpu/team.h"
+#include "interleave_rows.h"
 
 #include <algorithm>
 #include <array>
@@ -17,11 +18,12 @@ int threads_for(int64_t bytes, int threads)
     return bytes < worth_threads ? 1 : threads;
 }
 
-/// Copies blocks of bytes that are contiguous on both sides, a row of blocks at a time.
+/// Copies blocks that are contiguous, in the source perhaps but for every second element, a row of blocks at a time.
 class BlockCopy final : public Kernel {
   public:
-    BlockCopy(Loops loops, size_t element, int threads) : loops_(std::move(loops))
+    BlockCopy(Loops loops, size_t element, int threads) : loops_(std::move(loops)), element_(element)
     {
+        every_second_ = loops_.strides[0].back() == 2;
         if (loops_.depth() == 1) {
             loops_.sizes.insert(loops_.sizes.begin(), 1);
             for (auto &strides : loops_.strides)
@@ -55,12 +57,15 @@ class BlockCopy final : public Kernel {
 
   private:
     Loops loops_; // strides in bytes
-    size_t block_ = 0;
+    size_t element_, block_ = 0;
+    bool every_second_ = false;
     int64_t blocks_ = 1, in_step_ = 0, out_step_ = 0, rows_ = 1;
     int threads_ = 1;
 
     void copy_row(const std::byte *in, std::byte *out, int64_t count) const
     {
+        if (every_second_)
+            return take_every_second(out, in, {count, loops_.sizes.back(), in_step_, out_step_}, element_);
         for (int64_t i = 0; i < count; i++, in += in_step_, out += out_step_)
             std::memcpy(out, in, block_);
     }
@@ -158,7 +163,8 @@ std::unique_ptr<Kernel> make_copy(const Layout &from, const Layout &to, int thre
     Loops loops{from.dims, {from.strides, to.strides}};
     loops.simplify(1);
     const size_t element = size_of(from.type);
-    if (loops.strides[0].back() == 1 && loops.strides[1].back() == 1)
+    const bool every_second = loops.strides[0].back() == 2 && loops.sizes.back() >= 8 && element <= 4;
+    if ((loops.strides[0].back() == 1 || every_second) && loops.strides[1].back() == 1)
         return std::make_unique<BlockCopy>(std::move(loops), element, threads);
     return make_tile_copy(std::move(loops), element, threads);
 }

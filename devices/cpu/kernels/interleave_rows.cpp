@@ -69,6 +69,42 @@ void interleave(const InterleavedRows &rows, size_t element)
     }
 }
 
+/// In the longest vectors that are shorter than a row of the result; what lies after its last element is not read.
+template <class D> void every_second(D d, std::byte *to, const std::byte *from, const TakenRows &rows)
+{
+    using T = hn::TFromD<D>;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    if constexpr (hn::MaxLanes(d) * sizeof(T) > 16)
+        if (rows.length <= lanes)
+            return every_second(hn::Half<D>(), to, from, rows);
+    for (int64_t row = 0; row < rows.rows; row++, from += rows.from_step, to += rows.to_step) {
+        const T *in = reinterpret_cast<const T *>(from);
+        T *out = reinterpret_cast<T *>(to);
+        hn::Vec<D> even, odd;
+        int64_t i = 0;
+        for (; i + lanes < rows.length; i += lanes) {
+            hn::LoadInterleaved2(d, in + 2 * i, even, odd);
+            hn::StoreU(even, d, out + i);
+        }
+        if (i > 0) { // some of them again
+            hn::LoadInterleaved2(d, in + 2 * (rows.length - lanes) - 1, even, odd);
+            hn::StoreU(odd, d, out + rows.length - lanes);
+        } else {
+            for (; i < rows.length; i++)
+                out[i] = in[2 * i];
+        }
+    }
+}
+
+void take(std::byte *to, const std::byte *from, const TakenRows &rows, size_t element)
+{
+    switch (element) {
+    case 1: return every_second(hn::ScalableTag<uint8_t>(), to, from, rows);
+    case 2: return every_second(hn::ScalableTag<uint16_t>(), to, from, rows);
+    default: return every_second(hn::ScalableTag<uint32_t>(), to, from, rows);
+    }
+}
+
 } // namespace
 } // namespace leat::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -77,10 +113,16 @@ HWY_AFTER_NAMESPACE();
 namespace leat::cpu {
 
 HWY_EXPORT(interleave);
+HWY_EXPORT(take);
 
 void interleave_rows(const InterleavedRows &rows, size_t element)
 {
     HWY_DYNAMIC_DISPATCH(interleave)(rows, element);
+}
+
+void take_every_second(std::byte *to, const std::byte *from, const TakenRows &rows, size_t element)
+{
+    HWY_DYNAMIC_DISPATCH(take)(to, from, rows, element);
 }
 
 } // namespace leat::cpu

@@ -20,4 +20,12 @@ struct InterleavedRows {
 /// Each row of the result holds one element of each operand, then the next of each. `element`: bytes, 1, 2 or 4.
 void interleave_rows(const InterleavedRows &, size_t element);
 
+/// Rows of the result and of what it is taken from: bytes from one to the next, and elements of a row of the result.
+struct TakenRows {
+    int64_t rows, length, from_step, to_step;
+};
+
+/// Each row of the result holds every second element of a row, from the first on. `element`: bytes, 1, 2 or 4.
+void take_every_second(std::byte *to, const std::byte *from, const TakenRows &, size_t element);
+
 } // namespace leat::cpu
