@@ -4,6 +4,7 @@
 #include "devices/cpu/integer_weights.h"
 #include "devices/cpu/onednn.h"
 #include "inference/ops/quantized.h"
+#include "inference/passes.h"
 #include "inference/passes/post_op_forms.h"
 
 #include <algorithm>
@@ -781,8 +782,10 @@ IntegerReport compute_in_integers(Graph &graph, Weights &weights, const Options 
 {
     Integration integration(graph, weights, threads);
     IntegerReport report;
-    const auto &off = options.disabled_passes;
-    if (std::find(off.begin(), off.end(), "compute_in_integers") == off.end())
+    const auto is_on = [&off = options.disabled_passes](const char *pass) {
+        return std::find(off.begin(), off.end(), pass) == off.end();
+    };
+    if (is_on("compute_in_integers"))
         report = integration.run();
     else
         integration.fold_constants();
@@ -790,6 +793,11 @@ IntegerReport compute_in_integers(Graph &graph, Weights &weights, const Options 
         graph.tidy();
         infer_shapes(graph);
         graph.tidy();
+        // Shuffles that QuantizeLinear and DequantizeLinear had interrupted.
+        if (is_on("recognise_channel_shuffle") && recognise_channel_shuffle(graph) > 0) {
+            graph.tidy();
+            infer_shapes(graph);
+        }
         graph.verify();
     }
     return report;
