@@ -152,9 +152,7 @@ class Shortening {
             if (is_data && !graph_.is_constant(id))
                 data.insert(id);
         });
-        const std::string refusal = is_as_fast_in_f32(node)
-                                        ? "pictures of few channels take no longer in f32"
-                                        : tried(shortened(node, wanted), data, wanted ? Type::bf16 : Type::f32);
+        const std::string refusal = tried(shortened(node, wanted), data, wanted ? Type::bf16 : Type::f32);
         if (!refusal.empty()) {
             report_.refusals[node.name] = refusal;
             return;
@@ -162,14 +160,6 @@ class Shortening {
         short_[n] = true;
         for (ValueId id : data)
             wanted_[id] = true;
-    }
-
-    bool is_as_fast_in_f32(const Node &node)
-    {
-        if (node.op->name != "Conv" || follows_[node.inputs[0]])
-            return false;
-        const auto facts = facts_of(node, {}, Type::f32);
-        return facts && std::holds_alternative<Choice>(attempt_few_channels(*facts));
     }
 
     /// The node with its constants in bf16, and a product that writes f32 unless bf16 is wanted.
@@ -196,15 +186,15 @@ class Shortening {
         return constants_[id] = graph_.add_value(std::move(value));
     }
 
-    /// With these operands in bf16; nothing when the sizes of what it reads are not known.
-    std::optional<NodeFacts> facts_of(const Node &node, const std::set<ValueId> &data, Type out)
+    /// "" when a kernel takes the node with these operands in bf16; else why not.
+    std::string tried(const Node &node, const std::set<ValueId> &data, Type out)
     {
         NodeFacts facts{graph_, node, {}, {}, weights_, 1};
         for (ValueId id : Graph::operands(node)) {
             Operand operand;
             if (id != no_value) {
                 if (!is_sized(id))
-                    return std::nullopt;
+                    return "the sizes of what it reads are not known";
                 const Value &value = graph_.values[id];
                 operand.layout = Layout::dense(data.contains(id) ? Type::bf16 : value.type, *value.shape);
                 operand.constant = graph_.is_constant(id) ? &value.constant : nullptr;
@@ -214,14 +204,7 @@ class Shortening {
         for (ValueId id : node.outputs)
             facts.out.push_back(id == no_value ? Layout() : Layout::dense(out, *graph_.values[id].shape));
         facts.threads = threads_for(facts, threads_);
-        return facts;
-    }
-
-    /// "" when a kernel takes the node with these operands in bf16; else why not.
-    std::string tried(const Node &node, const std::set<ValueId> &data, Type out)
-    {
-        const auto facts = facts_of(node, data, out);
-        return facts ? first_fit(*facts) : "the sizes of what it reads are not known";
+        return first_fit(facts);
     }
 
     std::string first_fit(const NodeFacts &facts)

@@ -434,6 +434,21 @@ UnaryStages unary_stages(const Node &node, size_t first, Type type, bool casts)
     return result;
 }
 
+std::optional<std::array<float, 2>> take_bounds(UnaryStages &unary)
+{
+    std::optional<std::array<float, 2>> bounds;
+    if (unary.stages.empty())
+        return bounds;
+    const UnaryStage &stage = unary.stages.front();
+    if (stage.apply == vector_function(Function::relu))
+        bounds = {0.f, infinity};
+    else if (stage.apply == vector_function(Function::clip))
+        bounds = {stage.a, stage.b};
+    if (bounds)
+        unary.stages.erase(unary.stages.begin());
+    return bounds;
+}
+
 Attempt attempt_unary(const NodeFacts &facts)
 {
     if (!is_float(facts.type(0)))

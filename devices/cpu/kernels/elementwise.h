@@ -3,6 +3,8 @@
 
 #include "inference/graph.h"
 
+#include <array>
+#include <optional>
 #include <vector>
 
 namespace leat::cpu {
@@ -22,5 +24,8 @@ struct UnaryStages {
 /// The node's post-ops from `first` on, up to one that is not a function of one number; `type`: what it is before them.
 /// `casts`: whether they may end in another float type.
 UnaryStages unary_stages(const Node &, size_t first, Type type, bool casts);
+
+/// Takes the first stage away when it only brings numbers into a range, and gives the range.
+std::optional<std::array<float, 2>> take_bounds(UnaryStages &);
 
 } // namespace leat::cpu

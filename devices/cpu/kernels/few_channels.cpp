@@ -1,22 +1,12 @@
-#include "devices/cpu/kernel.h"
 #include "devices/cpu/team.h"
 #include "elementwise.h"
 #include "window.h"
 #include "window_sums.h"
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 
-// Convolutions of pictures with few channels, such as the first of most models: the channels of the result fill the
-// vectors, and each number of the picture is spread over one from where it lies, so that nothing is transposed.
 namespace leat::cpu {
 namespace {
-
-int64_t whole_blocks(int64_t outs)
-{
-    return (outs + window_channels - 1) / window_channels * window_channels;
-}
 
 /// Sizes, and how the picture lies: planes of numbers side by side, or pixels of channels.
 struct Shapes {
@@ -27,7 +17,7 @@ struct Shapes {
 
     int64_t taps() const { return y.kernel * x.kernel * ins; }
     /// Columns that windows read, those of pixels beyond the last too.
-    int64_t columns() const { return (x.output + window_pixels - 2) * x.stride + x.reach(); }
+    int64_t columns() const { return (std::max(x.output, window_pixels) - 1) * x.stride + x.reach(); }
     int64_t row_numbers() const { return columns() * ins; }
 };
 
@@ -72,38 +62,26 @@ class Rows {
         float *to = memory_ + y % s_.y.reach() * s_.row_numbers();
         const float *from = picture_ + y * s_.row;
         if (!s_.planes)
-            std::memcpy(to + s_.x.pad_begin * s_.ins, from, static_cast<size_t>(count * s_.ins) * sizeof(float));
+            std::copy_n(from, count * s_.ins, to + s_.x.pad_begin * s_.ins);
         else
             for (int64_t c = 0; c < s_.ins; c++)
-                std::memcpy(to + c * s_.columns() + s_.x.pad_begin, from + c * s_.plane,
-                            static_cast<size_t>(count) * sizeof(float));
+                std::copy_n(from + c * s_.plane, count, to + c * s_.columns() + s_.x.pad_begin);
     }
 };
 
+/// Convolutions of pictures with few channels, such as the first of most models.
 class FewChannels final : public Kernel {
   public:
-    FewChannels(const Shapes &shapes, Constant weights, const Tensor *bias, UnaryStages stages, int threads)
-        : s_(shapes), weights_(std::move(weights)), bias_(static_cast<size_t>(whole_blocks(shapes.outs)), 0.f),
-          stages_(std::move(stages)), threads_(threads)
+    FewChannels(const Shapes &shapes, Constant weights, std::vector<float> bias, UnaryStages stages, int threads)
+        : s_(shapes), weights_(std::move(weights)), bias_(std::move(bias)), bounds_(take_bounds(stages)),
+          stages_(std::move(stages.stages)), threads_(threads)
     {
-        if (bias)
-            std::copy_n(bias->data<float>(), shapes.outs, bias_.begin());
-        if (!stages_.stages.empty() && stages_.stages[0].apply == vector_function(Function::relu))
-            bounds_ = {0.f, std::numeric_limits<float>::infinity()};
-        else if (!stages_.stages.empty() && stages_.stages[0].apply == vector_function(Function::clip))
-            bounds_ = {stages_.stages[0].a, stages_.stages[0].b};
-        if (bounds_)
-            stages_.stages.erase(stages_.stages.begin());
     }
 
-    /// Bytes: of each thread the rows that it reads and the one that it makes.
+    /// Bytes: of each thread the rows that it reads.
     size_t scratch() const { return static_cast<size_t>(threads_ * room()) * sizeof(float); }
 
-    void prepare() override
-    {
-        if (weights_.tensor().bytes() != static_cast<size_t>(whole_blocks(s_.outs) * s_.taps()) * sizeof(float))
-            throw Error("stored weights have another size than the kernel wants");
-    }
+    void prepare() override { weights_.tensor(); }
 
     void run(const Launch &launch) const override
     {
@@ -117,30 +95,29 @@ class FewChannels final : public Kernel {
 
   private:
     const Shapes s_;
-    const Constant weights_; // [outs / 16, tap, channel, 16]
-    std::vector<float> bias_;
-    UnaryStages stages_; // but for the bounds
-    std::optional<std::array<float, 2>> bounds_;
+    const Constant weights_;
+    const std::vector<float> bias_;
+    const std::optional<std::array<float, 2>> bounds_;
+    const std::vector<UnaryStage> stages_;
     const int threads_;
 
-    int64_t room() const { return (Rows::size(s_) + s_.x.output * s_.outs + 15) / 16 * 16; }
+    int64_t room() const { return (Rows::size(s_) + 15) / 16 * 16; }
 
     void run_rows(const Launch &launch, float *memory, int64_t first, int64_t last) const
     {
         const auto *in = reinterpret_cast<const float *>(launch.in[0]);
         const Tensor weights = weights_.tensor();
         std::vector<const float *> taps(static_cast<size_t>(s_.taps()));
-        const WindowRow windows{taps.data(),
-                                s_.taps(),
-                                s_.planes ? s_.x.stride : s_.x.stride * s_.ins,
-                                weights.data<float>(),
-                                bias_.data(),
-                                s_.outs,
-                                s_.x.output,
-                                bounds_.has_value(),
-                                bounds_ ? (*bounds_)[0] : 0.f,
-                                bounds_ ? (*bounds_)[1] : 0.f};
-        const Floats made{stages_.made};
+        const WindowSums windows{.taps = taps.data(),
+                                 .count = s_.taps(),
+                                 .last_tap = s_.taps(),
+                                 .step = s_.planes ? s_.x.stride : s_.x.stride * s_.ins,
+                                 .weights = weights.data<float>(),
+                                 .bias = bias_.data(),
+                                 .bounds = bounds_,
+                                 .outs = s_.outs,
+                                 .stride = s_.outs,
+                                 .last = s_.x.output};
         const int64_t numbers = s_.x.output * s_.outs;
         Rows rows(s_, memory);
         for (int64_t i = first; i < last; i++) {
@@ -149,12 +126,10 @@ class FewChannels final : public Kernel {
                 rows.begin(in + i / s_.y.output * s_.picture);
             rows.advance(position);
             find_taps(taps, rows, position);
-            std::byte *out = launch.out[0] + i * numbers * made.element();
-            float *sums = made.made(out, memory + Rows::size(s_));
+            float *sums = reinterpret_cast<float *>(launch.out[0]) + i * numbers;
             window_sums(sums, windows);
-            for (const UnaryStage &stage : stages_.stages)
+            for (const UnaryStage &stage : stages_)
                 stage.apply(sums, sums, nullptr, false, numbers, stage.a, stage.b);
-            made.write(out, sums, numbers);
         }
     }
 
@@ -171,20 +146,6 @@ class FewChannels final : public Kernel {
         }
     }
 };
-
-/// [outs, ins, rows, columns] as the kernel reads them, with zeros for channels beyond the last.
-Tensor in_blocks(const Tensor &weights)
-{
-    const int64_t outs = weights.dim(0), ins = weights.dim(1), taps = weights.dim(2) * weights.dim(3);
-    Tensor made(Type::f32, {whole_blocks(outs) / window_channels, taps, ins, window_channels});
-    std::ranges::fill(made.values<float>(), 0.f);
-    for (int64_t o = 0; o < outs; o++)
-        for (int64_t c = 0; c < ins; c++)
-            for (int64_t t = 0; t < taps; t++)
-                made.data<float>()[((o / window_channels * taps + t) * ins + c) * window_channels +
-                                   o % window_channels] = weights.data<float>()[(o * ins + c) * taps + t];
-    return made;
-}
 
 /// The picture as it lies, when its numbers or its pixels lie side by side; else planes.
 Layout readable(const Layout &in)
@@ -208,19 +169,20 @@ Attempt attempt_few_channels(const NodeFacts &facts)
         return "it reads more than " + std::to_string(most_channels) + " channels or " + std::to_string(most_taps) +
                " numbers at once, or makes fewer than " + std::to_string(fewest_outs) + " channels";
     const auto axes = windows_of(facts.attributes(), facts.dims(0), onednn::spatial(weights));
+    constexpr int64_t farthest = 64; // rows that are read and dropped cost memory
+    if (axes[0].reach() > farthest || axes[1].reach() > farthest || axes[1].stride > farthest)
+        return "its windows reach farther than " + std::to_string(farthest) + " pixels";
     const Layout in = readable(facts.in[0].layout), out = Layout::channels_last(Type::f32, facts.out[0].dims);
     const Shapes shapes{in.dims[0],    in.dims[1],    weights[0],    axes[0],           axes[1],
                         in.strides[0], in.strides[2], in.strides[1], in.strides[3] == 1};
-    UnaryStages stages = unary_stages(facts.node, 0, Type::f32, true);
+    UnaryStages stages = unary_stages(facts.node, 0, Type::f32, false);
     Choice choice;
     choice.in = {{0, in}};
-    choice.out = {Layout{stages.made, out.dims, out.strides}};
+    choice.out = {out};
     choice.post_ops = stages.count;
     choice.detail = facts.threads > 1 ? "in " + std::to_string(facts.threads) + " parts" : "";
-    auto kernel = std::make_unique<FewChannels>(
-        shapes,
-        facts.weights.later(*facts.constant(1), "in blocks of 16", [w = *facts.constant(1)] { return in_blocks(w); }),
-        facts.constant(2), std::move(stages), facts.threads);
+    auto kernel = std::make_unique<FewChannels>(shapes, weights_in_groups(facts), bias_in_blocks(facts),
+                                                std::move(stages), facts.threads);
     choice.scratch = kernel->scratch();
     choice.kernel = std::move(kernel);
     return choice;

@@ -1,6 +1,11 @@
 #pragma once
-#include <cstdint>
+#include "devices/cpu/kernel.h"
 
+#include <array>
+#include <optional>
+
+// Convolutions without another layout of their input: the channels of the result fill the vectors, some neighbouring
+// pixels of it are summed at once, and each number of the input is spread over a vector from where it lies.
 namespace leat::cpu {
 
 /// Output channels whose weights lie side by side, whatever the length of the processor's vectors.
@@ -8,20 +13,42 @@ constexpr int64_t window_channels = 16;
 /// At most so many neighbouring pixels are summed at once.
 constexpr int64_t window_pixels = 16;
 
-/// What one row of a convolution's result is made of.
-struct WindowRow {
-    const float *const *taps; ///< for each tap and channel of the window, its number for the first pixel
-    int64_t count;            ///< of them
-    int64_t step;             ///< from the number for one pixel to that for the next
-    const float *weights;     ///< [outs / 16, count, 16]
-    const float *bias;        ///< whole blocks of 16
-    int64_t outs, width;      ///< of the result: numbers of a pixel, pixels
-    bool bounded;             ///< whether the sums are brought into the range from `lowest` to `highest`
-    float lowest, highest;
+/// Channels of the result are summed in groups of up to four blocks, nearly equal ones.
+struct WindowGroups {
+    int64_t blocks, groups;
+    explicit constexpr WindowGroups(int64_t channels)
+        : blocks((channels + window_channels - 1) / window_channels), groups((blocks + 3) / 4)
+    {
+    }
+    /// The group's first block.
+    constexpr int64_t first(int64_t group) const { return blocks * group / groups; }
 };
 
-/// The row, channels last: bias + sum over taps of number * weight. Reads the numbers of fewer than
-/// `window_pixels` pixels beyond the last, and drops what they give.
-void window_sums(float *to, const WindowRow &);
+/// Some pixels of a convolution's result, one after the other.
+struct WindowSums {
+    const float *const *taps = nullptr;           ///< for each tap and channel of the window, its number for pixel 0
+    int64_t count = 0;                            ///< of them all
+    int64_t first_tap = 0, last_tap = 0;          ///< those to sum
+    int64_t step = 0;                             ///< from the number for one pixel to that for the next
+    const float *weights = nullptr;               ///< see weights_in_groups()
+    const float *bias = nullptr;                  ///< in whole blocks
+    bool added = false;                           ///< to what the result holds
+    std::optional<std::array<float, 2>> bounds{}; ///< into which the sums are brought
+    int64_t outs = 0;                             ///< channels of the result
+    int64_t stride = 0;                           ///< of the result: from one pixel to the next
+    int64_t first = 0, last = 0;                  ///< the pixels to make
+};
+
+/// The sums of number * weight over the taps. `to`: pixel 0 of the result, channels last. Where `last` is less than
+/// `window_pixels`, the numbers of so many pixels are read.
+void window_sums(float *to, const WindowSums &);
+
+/// The constant f32 weights of a convolution, [outs, ins, taps…], as window_sums() reads them, with zeros for
+/// channels beyond the last: of each group [taps, ins, blocks of the group, 16]. Throws Error when what was stored of
+/// them has another size.
+Constant weights_in_groups(const NodeFacts &);
+
+/// The node's bias in whole blocks, zeros where it has none.
+std::vector<float> bias_in_blocks(const NodeFacts &);
 
 } // namespace leat::cpu
