@@ -294,6 +294,11 @@ bool has_bf16()
     return contains(dnnl::cpu_isa::avx512_core_bf16);
 }
 
+bool has_tiles()
+{
+    return contains(dnnl::cpu_isa::avx512_core_amx);
+}
+
 bool append_linear(dnnl::post_ops &ops, float a, float b)
 {
     return append_apart(ops, [&](dnnl::post_ops &to) { eltwise(to, algorithm::eltwise_linear, a, b); });

@@ -74,6 +74,9 @@ bool has_integer_dot_products();
 /// Whether the processor multiplies bf16 in its vectors or tiles (AVX512-BF16, AMX).
 bool has_bf16();
 
+/// Whether oneDNN multiplies matrices in tiles (AMX).
+bool has_tiles();
+
 /// What a primitive on integers makes of the sums of its products: sum * scale + bias, before its post-ops.
 struct Requantisation {
     std::vector<float> scales; ///< one, or one for each output channel

@@ -107,16 +107,16 @@ class FewChannels final : public Kernel {
     {
         const auto *in = reinterpret_cast<const float *>(launch.in[0]);
         const Tensor weights = weights_.tensor();
-        std::vector<const float *> taps(static_cast<size_t>(s_.taps()));
+        std::vector<const std::byte *> taps(static_cast<size_t>(s_.taps()));
         const WindowSums windows{.taps = taps.data(),
                                  .count = s_.taps(),
                                  .last_tap = s_.taps(),
-                                 .step = s_.planes ? s_.x.stride : s_.x.stride * s_.ins,
-                                 .weights = weights.data<float>(),
+                                 .step = (s_.planes ? s_.x.stride : s_.x.stride * s_.ins) * window_number,
+                                 .weights = weights.raw(),
                                  .bias = bias_.data(),
                                  .bounds = bounds_,
                                  .outs = s_.outs,
-                                 .stride = s_.outs,
+                                 .stride = s_.outs * window_number,
                                  .last = s_.x.output};
         const int64_t numbers = s_.x.output * s_.outs;
         Rows rows(s_, memory);
@@ -126,14 +126,15 @@ class FewChannels final : public Kernel {
                 rows.begin(in + i / s_.y.output * s_.picture);
             rows.advance(position);
             find_taps(taps, rows, position);
-            float *sums = reinterpret_cast<float *>(launch.out[0]) + i * numbers;
-            window_sums(sums, windows);
+            std::byte *out = launch.out[0] + i * numbers * window_number;
+            window_sums(out, windows);
+            auto *sums = reinterpret_cast<float *>(out);
             for (const UnaryStage &stage : stages_)
                 stage.apply(sums, sums, nullptr, false, numbers, stage.a, stage.b);
         }
     }
 
-    void find_taps(std::vector<const float *> &taps, const Rows &rows, int64_t position) const
+    void find_taps(std::vector<const std::byte *> &taps, const Rows &rows, int64_t position) const
     {
         auto tap = taps.begin();
         for (int64_t y = 0; y < s_.y.kernel; y++) {
@@ -141,7 +142,8 @@ class FewChannels final : public Kernel {
             for (int64_t x = 0; x < s_.x.kernel; x++)
                 for (int64_t c = 0; c < s_.ins; c++) {
                     const int64_t column = x * s_.x.dilation;
-                    *tap++ = row + (s_.planes ? c * s_.columns() + column : column * s_.ins + c);
+                    *tap++ = reinterpret_cast<const std::byte *>(
+                        row + (s_.planes ? c * s_.columns() + column : column * s_.ins + c));
                 }
         }
     }

@@ -8,44 +8,47 @@
 namespace leat::cpu {
 namespace {
 
-/// A product of pixels and weights: 1x1 convolutions.
+/// A product of pixels and weights.
 struct Product {
+    Type type; ///< of what it reads: f32 or bf16
     int64_t pixels, ins, outs;
-    int64_t step; ///< of the input, from one pixel to the next
+    int64_t step; ///< of the input, from one pixel to the next: elements
 
-    /// Pixels that stay in the second cache, with what is made of them.
-    int64_t at_once() const
+    int64_t element() const { return static_cast<int64_t>(size_of(type)); }
+    /// What window_sums() counts: pairs of bf16.
+    int64_t numbers() const { return ins * element() / window_number; }
+    /// Pixels that fit into so much of a cache, with what is made of them.
+    int64_t pixels_of(int64_t bytes) const
     {
-        constexpr int64_t numbers = 48 * 1024, whole_tiles = 24; // of all sizes
-        return std::max(2 * whole_tiles, numbers / (ins + outs) / whole_tiles * whole_tiles);
+        constexpr int64_t whole_tiles = 24; // of all sizes
+        return std::max(2 * whole_tiles, bytes / ((ins + outs) * element()) / whole_tiles * whole_tiles);
     }
 };
 
-/// 1x1 convolutions in f32.
+/// 1x1 convolutions.
 class Pointwise final : public Kernel {
   public:
     Pointwise(const Product &product, Constant weights, std::vector<float> bias, bool added, UnaryStages stages,
               int threads)
         : p_(product), weights_(std::move(weights)), bias_(std::move(bias)), no_bias_(bias_.size(), 0.f), added_(added),
-          bounds_(take_bounds(stages)), stages_(std::move(stages.stages)), threads_(threads)
+          bounds_(take_bounds(stages)), stages_(std::move(stages.stages)), made_{stages.made},
+          at_once_(p_.pixels_of(narrows() ? 32 * 1024 : 192 * 1024)), threads_(threads)
     {
     }
 
-    size_t scratch() const { return static_cast<size_t>(p_.ins) * sizeof(float *); }
+    /// Bytes: where the numbers of a pixel lie, and for each thread what it makes as f32, when it becomes bf16 later.
+    size_t scratch() const { return static_cast<size_t>(table() + threads_ * room()); }
 
     void prepare() override { weights_.tensor(); }
 
     void run(const Launch &launch) const override
     {
-        const auto *in = reinterpret_cast<const float *>(launch.in[0]);
-        auto *taps = reinterpret_cast<const float **>(launch.scratch);
-        for (int64_t c = 0; c < p_.ins; c++)
-            taps[c] = in + c;
-        const Tensor weights = weights_.tensor();
-        parallel_for(p_.pixels, threads_, [&](int64_t first, int64_t last) {
-            for (int64_t at = first; at < last; at += p_.at_once())
-                run_pixels(reinterpret_cast<float *>(launch.out[0]), taps, weights.data<float>(), at,
-                           std::min(last, at + p_.at_once()));
+        auto *taps = reinterpret_cast<const std::byte **>(launch.scratch);
+        for (int64_t i = 0; i < p_.numbers(); i++)
+            taps[i] = launch.in[0] + i * window_number;
+        parallel_for(threads_, threads_, [&](int64_t first, int64_t last) {
+            for (int64_t part = first; part < last; part++)
+                run_part(launch, part);
         });
     }
 
@@ -56,32 +59,56 @@ class Pointwise final : public Kernel {
     const bool added_; ///< to what the result holds
     const std::optional<std::array<float, 2>> bounds_;
     const std::vector<UnaryStage> stages_;
+    const Floats made_;
+    const int64_t at_once_; ///< pixels
     const int threads_;
 
-    /// In steps of so many channels that the weights of a tile stay in the second cache.
-    void run_pixels(float *to, const float *const *taps, const float *weights, int64_t first, int64_t last) const
+    int64_t table() const { return (p_.numbers() * static_cast<int64_t>(sizeof(std::byte *)) + 63) / 64 * 64; }
+    bool narrows() const { return made_.type != Type::f32 && !stages_.empty(); }
+    int64_t room() const { return narrows() ? (at_once_ * p_.outs * window_number + 63) / 64 * 64 : 0; }
+
+    void run_part(const Launch &launch, int64_t part) const
+    {
+        const Tensor weights = weights_.tensor();
+        WindowSums w{.taps = reinterpret_cast<const std::byte *const *>(launch.scratch),
+                     .count = p_.numbers(),
+                     .step = p_.step * p_.element(),
+                     .weights = weights.raw(),
+                     .outs = p_.outs,
+                     .made = narrows() ? Type::f32 : made_.type};
+        w.stride = p_.outs * static_cast<int64_t>(size_of(w.made));
+        std::byte *room = launch.scratch + table() + part * this->room();
+        const int64_t end = p_.pixels * (part + 1) / threads_;
+        for (w.first = p_.pixels * part / threads_; w.first < end; w.first = w.last) {
+            w.last = std::min(end, w.first + at_once_);
+            std::byte *out = launch.out[0] + w.first * p_.outs * made_.element();
+            std::byte *sums = narrows() ? room : out;
+            const int64_t count = (w.last - w.first) * p_.outs;
+            if (narrows() && added_)
+                vector_widen(reinterpret_cast<float *>(room), out, count);
+            sum(sums - w.first * w.stride, w);
+            for (const UnaryStage &stage : stages_)
+                stage.apply(reinterpret_cast<float *>(sums), reinterpret_cast<float *>(sums), nullptr, false, count,
+                            stage.a, stage.b);
+            if (narrows())
+                vector_narrow(out, reinterpret_cast<float *>(sums), count);
+        }
+    }
+
+    /// f32 in steps of so many channels that the weights of a tile stay in the second cache; the sums of bf16 are not
+    /// rounded in between.
+    void sum(std::byte *to, WindowSums w) const
     {
         constexpr int64_t most = 1024;
-        const int64_t steps = (p_.ins + most - 1) / most;
+        const int64_t steps = p_.type == Type::f32 ? (p_.ins + most - 1) / most : 1;
         for (int64_t i = 0; i < steps; i++) {
-            const int64_t begin = p_.ins * i / steps, end = p_.ins * (i + 1) / steps;
-            window_sums(to, {.taps = taps,
-                             .count = p_.ins,
-                             .first_tap = begin,
-                             .last_tap = end,
-                             .step = p_.step,
-                             .weights = weights,
-                             .bias = (i == 0 ? bias_ : no_bias_).data(),
-                             .added = i > 0 || added_,
-                             .bounds = i + 1 == steps ? bounds_ : std::nullopt,
-                             .outs = p_.outs,
-                             .stride = p_.outs,
-                             .first = first,
-                             .last = last});
+            w.first_tap = w.count * i / steps;
+            w.last_tap = w.count * (i + 1) / steps;
+            w.bias = (i == 0 ? bias_ : no_bias_).data();
+            w.added = i > 0 || added_;
+            w.bounds = i + 1 == steps ? bounds_ : std::nullopt;
+            (p_.type == Type::f32 ? window_sums : window_sums_bf16)(to, w);
         }
-        float *made = to + first * p_.outs;
-        for (const UnaryStage &stage : stages_)
-            stage.apply(made, made, nullptr, false, (last - first) * p_.outs, stage.a, stage.b);
     }
 };
 
@@ -117,34 +144,45 @@ bool adds_tensor(const NodeFacts &facts)
     if (facts.node.post_ops.empty() || facts.node.post_ops[0].op->name != "Add")
         return false;
     const Operand &operand = facts.in[facts.node.inputs.size()];
-    return operand.layout.dims == facts.out[0].dims && operand.layout.type == Type::f32 && !operand.constant;
+    return operand.layout.dims == facts.out[0].dims && operand.layout.type == facts.out[0].type && !operand.constant;
+}
+
+std::string fault_of(const NodeFacts &facts)
+{
+    if (auto fault = onednn::convolution_fault(facts); !fault.empty())
+        return fault;
+    if (facts.attributes().integer("group", 1) != 1 ||
+        !is_pointwise(windows_of(facts.attributes(), facts.dims(0), onednn::spatial(facts.dims(1)))))
+        return "it is no convolution of pixels";
+    if (facts.type(0) == Type::bf16 && (!has_window_sums_bf16() || onednn::has_tiles()))
+        return "oneDNN has better instructions for bf16";
+    if (facts.type(0) == Type::bf16 && facts.dims(0)[1] % 2 != 0)
+        return "its channels are no pairs";
+    return "";
 }
 
 } // namespace
 
 Attempt attempt_pointwise(const NodeFacts &facts)
 {
-    if (auto fault = onednn::convolution_fault(facts); !fault.empty())
+    if (auto fault = fault_of(facts); !fault.empty())
         return fault;
-    if (facts.type(0) != Type::f32 || facts.attributes().integer("group", 1) != 1 ||
-        !is_pointwise(windows_of(facts.attributes(), facts.dims(0), onednn::spatial(facts.dims(1)))))
-        return "it is no f32 convolution of pixels";
     Layout in = facts.in[0].layout;
     std::optional<int64_t> step = step_of(in);
     if (!step) {
         in = Layout::channels_last(in.type, in.dims);
         step = in.dims[1];
     }
-    const Product product{in.count() / in.dims[1], in.dims[1], facts.dims(1)[0], *step};
+    const Product product{in.type, in.count() / in.dims[1], in.dims[1], facts.dims(1)[0], *step};
     if (product.pixels < window_pixels || product.outs <= window_channels)
         return "it has fewer than " + std::to_string(window_pixels) + " pixels, or channels";
     const bool added = adds_tensor(facts);
-    UnaryStages stages = unary_stages(facts.node, added ? 1 : 0, Type::f32, false);
+    UnaryStages stages = unary_stages(facts.node, added ? 1 : 0, in.type, true);
     Choice choice;
     choice.post_ops = stages.count + (added ? 1 : 0);
-    if (choice.post_ops != facts.node.post_ops.size())
+    if (choice.post_ops != facts.node.post_ops.size() || (added && stages.made != facts.out[0].type))
         return "it does not take all of the post-ops";
-    const Layout out = Layout::channels_last(Type::f32, facts.out[0].dims);
+    const Layout out = Layout::channels_last(stages.made, facts.out[0].dims);
     choice.in = {{0, in}};
     if (added) {
         choice.in_place = 1;

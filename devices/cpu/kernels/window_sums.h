@@ -5,13 +5,16 @@
 #include <optional>
 
 // Convolutions without another layout of their input: the channels of the result fill the vectors, some neighbouring
-// pixels of it are summed at once, and each number of the input is spread over a vector from where it lies.
+// pixels of it are summed at once, and each number of the input is spread over a vector from where it lies. In bf16 two
+// neighbouring channels of the input are one number.
 namespace leat::cpu {
 
 /// Output channels whose weights lie side by side, whatever the length of the processor's vectors.
 constexpr int64_t window_channels = 16;
 /// At most so many neighbouring pixels are summed at once.
 constexpr int64_t window_pixels = 16;
+/// Bytes of an f32, and of two bf16.
+constexpr int64_t window_number = 4;
 
 /// Channels of the result are summed in groups of up to four blocks, nearly equal ones.
 struct WindowGroups {
@@ -24,28 +27,32 @@ struct WindowGroups {
     constexpr int64_t first(int64_t group) const { return blocks * group / groups; }
 };
 
-/// Some pixels of a convolution's result, one after the other.
+/// Some pixels of a convolution's result, one after the other. Distances are in bytes.
 struct WindowSums {
-    const float *const *taps = nullptr;           ///< for each tap and channel of the window, its number for pixel 0
+    const std::byte *const *taps = nullptr;       ///< for each tap and number of the window, its place for pixel 0
     int64_t count = 0;                            ///< of them all
     int64_t first_tap = 0, last_tap = 0;          ///< those to sum
     int64_t step = 0;                             ///< from the number for one pixel to that for the next
-    const float *weights = nullptr;               ///< see weights_in_groups()
+    const std::byte *weights = nullptr;           ///< see weights_in_groups()
     const float *bias = nullptr;                  ///< in whole blocks
     bool added = false;                           ///< to what the result holds
     std::optional<std::array<float, 2>> bounds{}; ///< into which the sums are brought
     int64_t outs = 0;                             ///< channels of the result
+    Type made = Type::f32;                        ///< f32, or bf16 in sums of bf16
     int64_t stride = 0;                           ///< of the result: from one pixel to the next
     int64_t first = 0, last = 0;                  ///< the pixels to make
 };
 
-/// The sums of number * weight over the taps. `to`: pixel 0 of the result, channels last. Where `last` is less than
-/// `window_pixels`, the numbers of so many pixels are read.
-void window_sums(float *to, const WindowSums &);
+/// The sums of number * weight over the taps, f32. `to`: pixel 0 of the result, channels last. Where `last` is less
+/// than `window_pixels`, the numbers of so many pixels are read.
+void window_sums(std::byte *to, const WindowSums &);
+/// The same of bf16, on processors for which has_window_sums_bf16() is true.
+void window_sums_bf16(std::byte *to, const WindowSums &);
+bool has_window_sums_bf16();
 
-/// The constant f32 weights of a convolution, [outs, ins, taps…], as window_sums() reads them, with zeros for
-/// channels beyond the last: of each group [taps, ins, blocks of the group, 16]. Throws Error when what was stored of
-/// them has another size.
+/// The constant f32 weights of a convolution, [outs, ins, taps…], as window_sums() reads them, with zeros for channels
+/// beyond the last: of each group [taps, ins, blocks of the group, 16]. In bf16, of one tap and an even number of
+/// inputs: [ins / 2, blocks of the group, 16, 2]. Throws Error when what was stored of them has another size.
 Constant weights_in_groups(const NodeFacts &);
 
 /// The node's bias in whole blocks, zeros where it has none.
