@@ -334,7 +334,7 @@ class Lowering {
             NodeReport &report = add_report(facts.node);
             operations += std::exchange(report.operations, 0.);
             bytes += bytes_of(facts.node);
-            report.kernel = "oneDNN in bands";
+            report.kernel = "in bands";
             report.reason = "rows of it are made and read while they are in the cache: with \"" + last.name + "\"";
             if (&facts.node != &last)
                 bytes -= 2 * static_cast<double>(facts.out[0].bytes());
@@ -342,7 +342,7 @@ class Lowering {
         NodeReport &report = plan_.reports_.back();
         report.operations = operations;
         report.bytes = bytes;
-        report.kernel = "oneDNN in " + choice.detail;
+        report.kernel = "in " + choice.detail;
         report.reason =
             "with the nodes from \"" + first.name + "\" on, so that what lies between them stays in the cache";
         if (const auto note = notes_.find(last.name); note != notes_.end())

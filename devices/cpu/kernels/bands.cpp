@@ -170,10 +170,7 @@ bool is_pointwise(const NodeFacts &facts)
 {
     if (!is_pictures(facts) || facts.attributes().integer("group", 1) != 1)
         return false;
-    const auto axes = whole_convolution(facts).axes;
-    return std::all_of(axes.begin(), axes.end(), [](const WindowAxis &axis) {
-        return axis.kernel == 1 && axis.stride == 1 && axis.pad_begin == 0 && axis.output == axis.input;
-    });
+    return onednn::are_pixels(whole_convolution(facts).axes);
 }
 
 bool is_depthwise(const NodeFacts &facts)
@@ -212,6 +209,16 @@ int64_t rows_of_band(const Slice &windows, size_t between_row, int threads)
     return most;
 }
 
+Choice solve_rows(const NodeFacts &facts, const Slice &rows)
+{
+    Attempt attempt = attempt_pointwise(facts, rows);
+    auto *choice = std::get_if<Choice>(&attempt);
+    if (!choice)
+        return solve_convolution(facts, rows);
+    choice->detail = "pointwise";
+    return std::move(*choice);
+}
+
 /// The kernels of a stage, `row_too` that for single rows; `all` gets their choices, for what they need.
 Stage solve_stage(const NodeFacts &facts, const Slice &whole, int64_t rows, bool row_too, std::vector<Choice> &all)
 {
@@ -222,10 +229,10 @@ Stage solve_stage(const NodeFacts &facts, const Slice &whole, int64_t rows, bool
     stage.stride = whole.axes[0].stride;
     stage.in_row = bytes_of_row(whole.in);
     stage.out_row = bytes_of_row(whole.out);
-    all.push_back(solve_convolution(facts, rows_of(windows, 0, 0, rows)));
+    all.push_back(solve_rows(facts, rows_of(windows, 0, 0, rows)));
     stage.band = std::move(all.back().kernel);
     if (row_too && rows > 1) {
-        all.push_back(solve_convolution(facts, rows_of(windows, 0, 0, 1)));
+        all.push_back(solve_rows(facts, rows_of(windows, 0, 0, 1)));
         stage.row = std::move(all.back().kernel);
     }
     return stage;
@@ -270,10 +277,12 @@ Attempt solve(std::span<const NodeFacts> chain)
     c.out_rows = axis.output;
     c.kernel = axis.kernel;
     c.pad = axis.pad_begin;
-    std::string fault;
+    std::string fault, kernels;
     size_t begin = 0;
     const auto stage = [&](const NodeFacts &facts, const Slice &whole, int64_t of_band, bool row_too) {
         Stage made = solve_stage(facts, whole, of_band, row_too, choices);
+        const std::string &detail = choices[begin].detail;
+        kernels += (kernels.empty() ? "" : ", ") + (detail == "pointwise" ? detail : "oneDNN " + detail);
         if (fault.empty())
             fault = fault_of(facts, std::span(choices).subspan(begin), &facts == &last);
         begin = choices.size();
@@ -298,7 +307,7 @@ Attempt solve(std::span<const NodeFacts> chain)
         choice.in_place = 1;
         choice.in.push_back({choices.back().in[1].operand, choice.out[0]});
     }
-    choice.detail = std::to_string(c.pictures * c.bands()) + " bands, " + choices.back().detail;
+    choice.detail = std::to_string(c.pictures * c.bands()) + " bands of " + kernels;
     const int64_t parts = std::min<int64_t>(threads, c.pictures * c.bands());
     auto kernel = std::make_unique<Bands>(std::move(c), parts, scratch);
     choice.scratch = kernel->scratch();

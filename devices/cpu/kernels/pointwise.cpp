@@ -1,5 +1,7 @@
+#include "convolution.h"
 #include "devices/cpu/team.h"
 #include "elementwise.h"
+#include "post_ops.h"
 #include "window.h"
 #include "window_sums.h"
 
@@ -112,13 +114,6 @@ class Pointwise final : public Kernel {
     }
 };
 
-bool is_pointwise(std::span<const WindowAxis> axes)
-{
-    return std::all_of(axes.begin(), axes.end(), [](const WindowAxis &axis) {
-        return axis.kernel == 1 && axis.stride == 1 && axis.pad_begin == 0 && axis.output == axis.input;
-    });
-}
-
 /// The distance between pixels that lie one after the other, whatever else lies between; nothing when they do not.
 std::optional<int64_t> step_of(const Layout &in)
 {
@@ -152,13 +147,40 @@ std::string fault_of(const NodeFacts &facts)
     if (auto fault = onednn::convolution_fault(facts); !fault.empty())
         return fault;
     if (facts.attributes().integer("group", 1) != 1 ||
-        !is_pointwise(windows_of(facts.attributes(), facts.dims(0), onednn::spatial(facts.dims(1)))))
+        !onednn::are_pixels(windows_of(facts.attributes(), facts.dims(0), onednn::spatial(facts.dims(1)))))
         return "it is no convolution of pixels";
     if (facts.type(0) == Type::bf16 && (!has_window_sums_bf16() || onednn::has_tiles()))
         return "oneDNN has better instructions for bf16";
     if (facts.type(0) == Type::bf16 && facts.dims(0)[1] % 2 != 0)
         return "its channels are no pairs";
     return "";
+}
+
+/// `step`: from one pixel of `in` to the next.
+Attempt attempt(const NodeFacts &facts, const Layout &in, int64_t step, const Layout &made, int threads)
+{
+    const Product product{in.type, in.count() / in.dims[1], in.dims[1], facts.dims(1)[0], step};
+    if (product.pixels < window_pixels || product.outs <= window_channels)
+        return "it has fewer than " + std::to_string(window_pixels) + " pixels, or channels";
+    const bool added = adds_tensor(facts);
+    UnaryStages stages = unary_stages(facts.node, added ? 1 : 0, in.type, true);
+    Choice choice;
+    choice.post_ops = stages.count + (added ? 1 : 0);
+    if (choice.post_ops != facts.node.post_ops.size() || (added && stages.made != facts.out[0].type))
+        return "it does not take all of the post-ops";
+    const Layout out = onednn::typed(made, stages.made);
+    choice.in = {{0, in}};
+    if (added) {
+        choice.in_place = 1;
+        choice.in.push_back({facts.node.inputs.size(), out});
+    }
+    choice.out = {out};
+    choice.detail = threads > 1 ? "in " + std::to_string(threads) + " parts" : "";
+    auto kernel = std::make_unique<Pointwise>(product, weights_in_groups(facts), bias_in_blocks(facts), added,
+                                              std::move(stages), threads);
+    choice.scratch = kernel->scratch();
+    choice.kernel = std::move(kernel);
+    return choice;
 }
 
 } // namespace
@@ -173,28 +195,14 @@ Attempt attempt_pointwise(const NodeFacts &facts)
         in = Layout::channels_last(in.type, in.dims);
         step = in.dims[1];
     }
-    const Product product{in.type, in.count() / in.dims[1], in.dims[1], facts.dims(1)[0], *step};
-    if (product.pixels < window_pixels || product.outs <= window_channels)
-        return "it has fewer than " + std::to_string(window_pixels) + " pixels, or channels";
-    const bool added = adds_tensor(facts);
-    UnaryStages stages = unary_stages(facts.node, added ? 1 : 0, in.type, true);
-    Choice choice;
-    choice.post_ops = stages.count + (added ? 1 : 0);
-    if (choice.post_ops != facts.node.post_ops.size() || (added && stages.made != facts.out[0].type))
-        return "it does not take all of the post-ops";
-    const Layout out = Layout::channels_last(stages.made, facts.out[0].dims);
-    choice.in = {{0, in}};
-    if (added) {
-        choice.in_place = 1;
-        choice.in.push_back({facts.node.inputs.size(), out});
-    }
-    choice.out = {out};
-    choice.detail = facts.threads > 1 ? "in " + std::to_string(facts.threads) + " parts" : "";
-    auto kernel = std::make_unique<Pointwise>(product, weights_in_groups(facts), bias_in_blocks(facts), added,
-                                              std::move(stages), facts.threads);
-    choice.scratch = kernel->scratch();
-    choice.kernel = std::move(kernel);
-    return choice;
+    return attempt(facts, in, *step, Layout::channels_last(facts.out[0].type, facts.out[0].dims), facts.threads);
+}
+
+Attempt attempt_pointwise(const NodeFacts &facts, const Slice &slice)
+{
+    if (auto fault = fault_of(facts); !fault.empty())
+        return fault;
+    return attempt(facts, slice.in, slice.in.dims[1], slice.out, 1);
 }
 
 } // namespace leat::cpu

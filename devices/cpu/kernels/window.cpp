@@ -16,6 +16,13 @@ Window window_of(std::span<const WindowAxis> axes)
     return window;
 }
 
+bool are_pixels(std::span<const WindowAxis> axes)
+{
+    return std::all_of(axes.begin(), axes.end(), [](const WindowAxis &axis) {
+        return axis.kernel == 1 && axis.stride == 1 && axis.pad_begin == 0 && axis.output == axis.input;
+    });
+}
+
 Dims spatial(const Shape &shape)
 {
     return Dims(shape.begin() + 2, shape.end());

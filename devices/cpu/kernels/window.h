@@ -8,6 +8,9 @@ namespace leat::cpu::onednn {
 /// own may fall short of when sizes round up.
 Window window_of(std::span<const WindowAxis>);
 
+/// Whether each window is one pixel, in steps of one.
+bool are_pixels(std::span<const WindowAxis>);
+
 /// Spatial sizes of weights or of a tensor: all but the first two.
 Dims spatial(const Shape &);
 
