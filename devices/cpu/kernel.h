@@ -124,6 +124,7 @@ Attempt attempt_interleave(const NodeFacts &);
 Attempt attempt_winograd(const NodeFacts &);
 Attempt attempt_few_channels(const NodeFacts &);
 Attempt attempt_pointwise(const NodeFacts &);
+Attempt attempt_rows(const NodeFacts &);
 Attempt attempt_convolution(const NodeFacts &);
 Attempt attempt_touching_windows(const NodeFacts &);
 Attempt attempt_transposed_convolution(const NodeFacts &);

@@ -183,8 +183,9 @@ Attempt attempt_few_channels(const NodeFacts &facts)
     choice.out = {out};
     choice.post_ops = stages.count;
     choice.detail = facts.threads > 1 ? "in " + std::to_string(facts.threads) + " parts" : "";
-    auto kernel = std::make_unique<FewChannels>(shapes, weights_in_groups(facts), bias_in_blocks(facts),
-                                                std::move(stages), facts.threads);
+    auto kernel = std::make_unique<FewChannels>(
+        shapes, weights_in_groups(facts.weights, *facts.constant(1), window_weights(weights)),
+        bias_in_blocks(facts.constant(2), weights[0]), std::move(stages), facts.threads);
     choice.scratch = kernel->scratch();
     choice.kernel = std::move(kernel);
     return choice;

@@ -27,7 +27,7 @@ struct Product {
     }
 };
 
-/// 1x1 convolutions.
+/// Pixels, or rows of a matrix, times weights.
 class Pointwise final : public Kernel {
   public:
     Pointwise(const Product &product, Constant weights, std::vector<float> bias, bool added, UnaryStages stages,
@@ -133,76 +133,138 @@ std::optional<int64_t> step_of(const Layout &in)
     return step;
 }
 
-/// Whether the node's first post-op adds a tensor of the result's sizes, over which it can be made.
-bool adds_tensor(const NodeFacts &facts)
+/// What becomes of the sums.
+struct Ending {
+    const Tensor *bias;
+    std::optional<size_t> added{}; ///< operand: a tensor of the result's sizes, over which it can be made
+    UnaryStages stages{};
+    size_t post_ops = 0;
+};
+
+/// The post-ops after the first `done`, which `ending` has.
+void add_post_ops(Ending &ending, const NodeFacts &facts, size_t done)
 {
-    if (facts.node.post_ops.empty() || facts.node.post_ops[0].op->name != "Add")
-        return false;
-    const Operand &operand = facts.in[facts.node.inputs.size()];
-    return operand.layout.dims == facts.out[0].dims && operand.layout.type == facts.out[0].type && !operand.constant;
+    const size_t operand = facts.node.inputs.size() + done;
+    if (done < facts.node.post_ops.size() && facts.node.post_ops[done].op->name == "Add") {
+        const Operand &added = facts.in[operand];
+        if (added.layout.dims == facts.out[0].dims && added.layout.type == facts.out[0].type && !added.constant) {
+            ending.added = operand;
+            done++;
+        }
+    }
+    ending.stages = unary_stages(facts.node, done, facts.type(0), true);
+    ending.post_ops = done + ending.stages.count;
 }
 
-std::string fault_of(const NodeFacts &facts)
+std::string type_fault(const NodeFacts &facts, int64_t ins)
+{
+    if (facts.type(0) != Type::bf16)
+        return "";
+    if (!has_window_sums_bf16() || onednn::has_tiles())
+        return "oneDNN has better instructions for bf16";
+    return ins % 2 != 0 ? "its channels are no pairs" : "";
+}
+
+/// `out` and, in facts.out, what is added have the same places.
+Attempt attempt(const NodeFacts &facts, const Layout &in, const Product &product, const WindowWeights &weights,
+                Ending ending, const Layout &out, int threads)
+{
+    if (product.pixels < window_pixels || product.outs <= window_channels)
+        return "it has fewer than " + std::to_string(window_pixels) + " pixels, or channels";
+    const Type made = ending.stages.made;
+    if (ending.post_ops != facts.node.post_ops.size() || (ending.added && made != facts.out[0].type))
+        return "it does not take all of the post-ops";
+    Choice choice;
+    choice.post_ops = ending.post_ops;
+    choice.in = {{0, in}};
+    choice.out = {onednn::typed(out, made)};
+    if (ending.added) {
+        choice.in_place = 1;
+        choice.in.push_back({*ending.added, choice.out[0]});
+    }
+    choice.detail = threads > 1 ? "in " + std::to_string(threads) + " parts" : "";
+    auto kernel = std::make_unique<Pointwise>(product, weights_in_groups(facts.weights, *facts.constant(1), weights),
+                                              bias_in_blocks(ending.bias, product.outs), ending.added.has_value(),
+                                              std::move(ending.stages), threads);
+    choice.scratch = kernel->scratch();
+    choice.kernel = std::move(kernel);
+    return choice;
+}
+
+std::string convolution_fault(const NodeFacts &facts)
 {
     if (auto fault = onednn::convolution_fault(facts); !fault.empty())
         return fault;
     if (facts.attributes().integer("group", 1) != 1 ||
         !onednn::are_pixels(windows_of(facts.attributes(), facts.dims(0), onednn::spatial(facts.dims(1)))))
         return "it is no convolution of pixels";
-    if (facts.type(0) == Type::bf16 && (!has_window_sums_bf16() || onednn::has_tiles()))
-        return "oneDNN has better instructions for bf16";
-    if (facts.type(0) == Type::bf16 && facts.dims(0)[1] % 2 != 0)
-        return "its channels are no pairs";
-    return "";
+    return type_fault(facts, facts.dims(0)[1]);
 }
 
-/// `step`: from one pixel of `in` to the next.
-Attempt attempt(const NodeFacts &facts, const Layout &in, int64_t step, const Layout &made, int threads)
+/// A 1x1 convolution. `step`: from one pixel of `in` to the next.
+Attempt attempt_pixels(const NodeFacts &facts, const Layout &in, int64_t step, const Layout &out, int threads)
 {
-    const Product product{in.type, in.count() / in.dims[1], in.dims[1], facts.dims(1)[0], step};
-    if (product.pixels < window_pixels || product.outs <= window_channels)
-        return "it has fewer than " + std::to_string(window_pixels) + " pixels, or channels";
-    const bool added = adds_tensor(facts);
-    UnaryStages stages = unary_stages(facts.node, added ? 1 : 0, in.type, true);
-    Choice choice;
-    choice.post_ops = stages.count + (added ? 1 : 0);
-    if (choice.post_ops != facts.node.post_ops.size() || (added && stages.made != facts.out[0].type))
-        return "it does not take all of the post-ops";
-    const Layout out = onednn::typed(made, stages.made);
-    choice.in = {{0, in}};
-    if (added) {
-        choice.in_place = 1;
-        choice.in.push_back({facts.node.inputs.size(), out});
-    }
-    choice.out = {out};
-    choice.detail = threads > 1 ? "in " + std::to_string(threads) + " parts" : "";
-    auto kernel = std::make_unique<Pointwise>(product, weights_in_groups(facts), bias_in_blocks(facts), added,
-                                              std::move(stages), threads);
-    choice.scratch = kernel->scratch();
-    choice.kernel = std::move(kernel);
-    return choice;
+    Ending ending{facts.constant(2)};
+    add_post_ops(ending, facts, 0);
+    return attempt(facts, in, {in.type, in.count() / in.dims[1], in.dims[1], facts.dims(1)[0], step},
+                   window_weights(facts.dims(1)), std::move(ending), out, threads);
+}
+
+/// Whether the first post-op adds a constant to each column.
+bool adds_constant(const NodeFacts &facts, int64_t columns)
+{
+    if (facts.node.post_ops.empty() || facts.node.post_ops[0].op->name != "Add")
+        return false;
+    const Tensor *constant = facts.in[facts.node.inputs.size()].constant;
+    return constant && constant->type() == Type::f32 && static_cast<int64_t>(constant->count()) == columns &&
+           constant->rank() > 0 && constant->shape().back() == columns;
 }
 
 } // namespace
 
 Attempt attempt_pointwise(const NodeFacts &facts)
 {
-    if (auto fault = fault_of(facts); !fault.empty())
+    if (auto fault = convolution_fault(facts); !fault.empty())
         return fault;
-    Layout in = facts.in[0].layout;
-    std::optional<int64_t> step = step_of(in);
-    if (!step) {
-        in = Layout::channels_last(in.type, in.dims);
-        step = in.dims[1];
-    }
-    return attempt(facts, in, *step, Layout::channels_last(facts.out[0].type, facts.out[0].dims), facts.threads);
+    const Layout &in = facts.in[0].layout, last = Layout::channels_last(in.type, in.dims);
+    const Layout out = Layout::channels_last(facts.out[0].type, facts.out[0].dims);
+    const auto step = step_of(in);
+    return attempt_pixels(facts, step ? in : last, step.value_or(in.dims[1]), out, facts.threads);
 }
 
 Attempt attempt_pointwise(const NodeFacts &facts, const Slice &slice)
 {
-    if (auto fault = fault_of(facts); !fault.empty())
+    if (auto fault = convolution_fault(facts); !fault.empty())
         return fault;
-    return attempt(facts, slice.in, slice.in.dims[1], slice.out, 1);
+    return attempt_pixels(facts, slice.in, slice.in.dims[1], slice.out, 1);
+}
+
+Attempt attempt_rows(const NodeFacts &facts)
+{
+    const bool gemm = facts.node.op->name == "Gemm", transposed = gemm && facts.attributes().integer("transB", 0) != 0;
+    if (!is_float(facts.type(0)) || facts.type(1) != facts.type(0) || !facts.constant(1) || facts.dims(1).size() != 2)
+        return "its weights are no constant matrix of floats";
+    if (gemm && (facts.attributes().integer("transA", 0) != 0 || facts.attributes().number("alpha", 1) != 1.f ||
+                 facts.attributes().number("beta", 1) != 1.f))
+        return "its operands are transposed or scaled";
+    const int64_t ins = facts.dims(1)[transposed ? 1 : 0], outs = facts.dims(1)[transposed ? 0 : 1];
+    if (auto fault = type_fault(facts, ins); !fault.empty())
+        return fault;
+    const Tensor *bias = facts.constant(2);
+    if (facts.has(2) && (!bias || bias->type() != Type::f32 || static_cast<int64_t>(bias->count()) != outs ||
+                         bias->shape().back() != outs))
+        return "what it adds is not one constant a column";
+    Ending ending{bias};
+    const bool adds = !bias && adds_constant(facts, outs);
+    if (adds)
+        ending.bias = facts.in[facts.node.inputs.size()].constant;
+    add_post_ops(ending, facts, adds ? 1 : 0);
+    const Layout in = Layout::dense(facts.type(0), facts.dims(0));
+    if (in.count() == 0)
+        return "it has no rows";
+    const WindowWeights weights{outs, ins, 1, transposed ? ins : 1, transposed ? 1 : outs, 1};
+    return attempt(facts, in, {in.type, in.count() / ins, ins, outs, ins}, weights, std::move(ending), facts.out[0],
+                   facts.threads);
 }
 
 } // namespace leat::cpu

@@ -145,7 +145,7 @@ struct TileBFloat16 {
         for (int p = 0; p < pixels; p++)
 #pragma GCC unroll 4
             for (int v = 0; v < blocks; v++)
-                sums[p][v] = _mm512_loadu_ps(w.bias + channel + v * window_channels);
+                sums[p][v] = _mm512_setzero_ps();
         const int64_t first = x * w.step, step = w.step, weights_step = b.step, fetched_step = b.after_step;
         const std::byte *weights = b.weights;
         const std::byte *const *end = w.taps + w.last_tap;
@@ -169,6 +169,13 @@ struct TileBFloat16 {
         const bool is_short = w.made == Type::bf16;
         const int64_t block = window_channels * (is_short ? 2 : 4);
         const auto mask_of = [&](int v) { return v + 1 < blocks || !partial ? static_cast<__mmask16>(0xffff) : last; };
+#pragma GCC unroll 4
+        for (int v = 0; v < blocks; v++) {
+            const __m512 bias = _mm512_loadu_ps(w.bias + channel + v * window_channels);
+#pragma GCC unroll 16
+            for (int p = 0; p < pixels; p++)
+                sums[p][v] = _mm512_add_ps(sums[p][v], bias);
+        }
         if (w.added)
 #pragma GCC unroll 16
             for (int p = 0; p < pixels; p++)
@@ -231,31 +238,36 @@ bool has_window_sums_bf16()
 
 namespace {
 
-/// From [outs, ins, taps]; so many inputs lie `together`.
-template <class T> void write_groups(T *to, const T *from, int64_t outs, int64_t ins, int64_t taps, int64_t together)
+/// So many inputs lie `together`.
+template <class T> void write_groups(T *to, const T *from, const WindowWeights &w, int64_t together)
 {
-    const WindowGroups all(outs);
+    const WindowGroups all(w.outs);
     for (int64_t group = 0; group < all.groups; group++)
-        for (int64_t t = 0; t < taps; t++)
-            for (int64_t c = 0; c < ins; c += together)
+        for (int64_t t = 0; t < w.taps; t++)
+            for (int64_t c = 0; c < w.ins; c += together)
                 for (int64_t o = all.first(group) * window_channels; o < all.first(group + 1) * window_channels; o++)
                     for (int64_t i = c; i < c + together; i++)
-                        *to++ = o < outs ? from[(o * ins + i) * taps + t] : T();
+                        *to++ = o < w.outs ? from[o * w.out_step + i * w.in_step + t * w.tap_step] : T();
 }
 
 } // namespace
 
-Constant weights_in_groups(const NodeFacts &facts)
+WindowWeights window_weights(const Shape &shape)
 {
-    const Tensor &weights = *facts.constant(1);
-    const int64_t outs = weights.dim(0), ins = weights.dim(1), taps = count_of(weights.shape()) / (outs * ins);
-    const Shape shape{WindowGroups(outs).blocks, taps, ins, window_channels};
-    Constant made = facts.weights.later(weights, "in groups of 64", [=, memory = facts.weights.memory()] {
+    const int64_t taps = count_of(shape) / (shape[0] * shape[1]);
+    return {shape[0], shape[1], taps, shape[1] * taps, taps, 1};
+}
+
+Constant weights_in_groups(Weights &all, const Tensor &weights, const WindowWeights &w)
+{
+    const Shape shape{WindowGroups(w.outs).blocks, w.taps, w.ins, window_channels};
+    const std::string form = "in groups of 64, by " + std::to_string(w.out_step) + ", " + std::to_string(w.in_step);
+    Constant made = all.later(weights, form, [=, memory = all.memory()] {
         Tensor groups = memory->allocate(weights.type(), shape);
         if (weights.type() == Type::f32)
-            write_groups(groups.data<float>(), weights.data<float>(), outs, ins, taps, 1);
+            write_groups(groups.data<float>(), weights.data<float>(), w, 1);
         else
-            write_groups(groups.data<BFloat16>(), weights.data<BFloat16>(), outs, ins, taps, 2);
+            write_groups(groups.data<BFloat16>(), weights.data<BFloat16>(), w, 2);
         return groups;
     });
     if (made.known() && (made.known()->type() != weights.type() || made.known()->shape() != shape))
@@ -263,12 +275,12 @@ Constant weights_in_groups(const NodeFacts &facts)
     return made;
 }
 
-std::vector<float> bias_in_blocks(const NodeFacts &facts)
+std::vector<float> bias_in_blocks(const Tensor *bias, int64_t outs)
 {
-    std::vector<float> bias(static_cast<size_t>(WindowGroups(facts.dims(1)[0]).blocks * window_channels), 0.f);
-    if (const Tensor *constant = facts.constant(2))
-        std::ranges::copy(constant->values<float>(), bias.begin());
-    return bias;
+    std::vector<float> blocks(static_cast<size_t>(WindowGroups(outs).blocks * window_channels), 0.f);
+    if (bias)
+        std::ranges::copy(bias->values<float>(), blocks.begin());
+    return blocks;
 }
 
 } // namespace leat::cpu

@@ -50,12 +50,20 @@ void window_sums(std::byte *to, const WindowSums &);
 void window_sums_bf16(std::byte *to, const WindowSums &);
 bool has_window_sums_bf16();
 
-/// The constant f32 weights of a convolution, [outs, ins, taps…], as window_sums() reads them, with zeros for channels
-/// beyond the last: of each group [taps, ins, blocks of the group, 16]. In bf16, of one tap and an even number of
-/// inputs: [ins / 2, blocks of the group, 16, 2]. Throws Error when what was stored of them has another size.
-Constant weights_in_groups(const NodeFacts &);
+/// Weights as the graph has them: sizes, and the distances between elements.
+struct WindowWeights {
+    int64_t outs, ins, taps;
+    int64_t out_step, in_step, tap_step;
+};
+/// Those of a convolution: [outs, ins, taps…].
+WindowWeights window_weights(const Shape &);
 
-/// The node's bias in whole blocks, zeros where it has none.
-std::vector<float> bias_in_blocks(const NodeFacts &);
+/// The constant f32 weights as window_sums() reads them, with zeros for channels beyond the last: of each group
+/// [taps, ins, blocks of the group, 16]. In bf16, of one tap and an even number of inputs: [ins / 2, blocks of the
+/// group, 16, 2]. Throws Error when what was stored of them has another size.
+Constant weights_in_groups(Weights &, const Tensor &, const WindowWeights &);
+
+/// The bias, which may be absent, in whole blocks.
+std::vector<float> bias_in_blocks(const Tensor *, int64_t outs);
 
 } // namespace leat::cpu
