@@ -14,7 +14,7 @@ namespace {
 struct Product {
     Type type; ///< of what it reads: f32 or bf16
     int64_t pixels, ins, outs;
-    int64_t step; ///< of the input, from one pixel to the next: elements
+    int64_t step; ///< of the input, from one pixel to the next: elements; 0 for one pixel, which is read as many
 
     int64_t element() const { return static_cast<int64_t>(size_of(type)); }
     /// What window_sums() counts: pairs of bf16.
@@ -169,7 +169,7 @@ std::string type_fault(const NodeFacts &facts, int64_t ins)
 Attempt attempt(const NodeFacts &facts, const Layout &in, const Product &product, const WindowWeights &weights,
                 Ending ending, const Layout &out, int threads)
 {
-    if (product.pixels < window_pixels || product.outs <= window_channels)
+    if ((product.pixels < window_pixels && product.step != 0) || product.outs <= window_channels)
         return "it has fewer than " + std::to_string(window_pixels) + " pixels, or channels";
     const Type made = ending.stages.made;
     if (ending.post_ops != facts.node.post_ops.size() || (ending.added && made != facts.out[0].type))
@@ -206,8 +206,9 @@ Attempt attempt_pixels(const NodeFacts &facts, const Layout &in, int64_t step, c
 {
     Ending ending{facts.constant(2)};
     add_post_ops(ending, facts, 0);
-    return attempt(facts, in, {in.type, in.count() / in.dims[1], in.dims[1], facts.dims(1)[0], step},
-                   window_weights(facts.dims(1)), std::move(ending), out, threads);
+    const int64_t pixels = in.count() / in.dims[1];
+    return attempt(facts, in, {in.type, pixels, in.dims[1], facts.dims(1)[0], pixels == 1 ? 0 : step},
+                   window_weights(facts.dims(1)), std::move(ending), out, pixels == 1 ? 1 : threads);
 }
 
 /// Whether the first post-op adds a constant to each column.
