@@ -10,6 +10,7 @@
 #include <hwy/cache_control.h>
 
 #include <algorithm>
+#include <cstring>
 
 HWY_BEFORE_NAMESPACE();
 namespace leat::cpu::HWY_NAMESPACE {
@@ -159,8 +160,9 @@ struct TileBFloat16 {
                 factors[v] = reinterpret_cast<__m512bh>(_mm512_loadu_ps(weights + v * vector));
 #pragma GCC unroll 16
             for (int p = 0; p < pixels; p++, number += step) {
-                const auto spread =
-                    reinterpret_cast<__m512bh>(_mm512_set1_ps(*reinterpret_cast<const float *>(number)));
+                int32_t pair;
+                std::memcpy(&pair, number, sizeof pair); // it may lie at any even address
+                const auto spread = reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
 #pragma GCC unroll 4
                 for (int v = 0; v < blocks; v++)
                     sums[p][v] = _mm512_dpbf16_ps(sums[p][v], spread, factors[v]);
