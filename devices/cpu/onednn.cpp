@@ -410,14 +410,12 @@ Constant in_form(Weights &weights, const Tensor &constant, const std::string &fo
                  std::function<void(std::byte *)> write)
 {
     const auto bytes = static_cast<int64_t>(to.get_size());
-    Constant result = weights.later(constant, form, [memory = weights.memory(), bytes, write = std::move(write)] {
-        Tensor made = memory->allocate(Type::u8, {bytes});
-        write(made.raw());
-        return made;
-    });
-    if (result.known() && result.known()->bytes() != to.get_size())
-        throw Error("stored weights have another size than the kernel wants");
-    return result;
+    return weights.later(constant, form, Type::u8, {bytes},
+                         [memory = weights.memory(), bytes, write = std::move(write)] {
+                             Tensor made = memory->allocate(Type::u8, {bytes});
+                             write(made.raw());
+                             return made;
+                         });
 }
 
 Constant packed(Weights &weights, const Tensor &constant, const Desc &from, const Desc &to, int64_t first)

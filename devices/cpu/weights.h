@@ -60,26 +60,18 @@ class Weights {
         }
     }
 
-    /// What the first caller's `make` makes of that constant in that `form`, when somebody asks for it. It lives as
-    /// long as somebody holds it.
-    Constant later(const Tensor &constant, const std::string &form, std::function<Tensor()> make)
+    /// What the first caller's `make` makes of that constant in that `form`, when somebody asks for it: a tensor of
+    /// `type` and `shape`. It lives as long as somebody holds it. Throws Error when what was stored is another one.
+    Constant later(const Tensor &constant, const std::string &form, Type type, const Shape &shape,
+                   std::function<Tensor()> make)
     {
-        std::lock_guard lock(mutex_);
-        if (const auto known = stored_.find({constant.raw(), form}); known != stored_.end())
-            return known->second.made;
-        std::erase_if(entries_, [](const auto &entry) { return entry.second.expired(); });
-        auto &known = entries_[{constant.raw(), form}];
-        auto entry = known.lock();
-        if (!entry) {
-            entry = std::make_shared<Constant::Entry>();
-            entry->source = constant;
-            entry->make = std::move(make);
-            known = entry;
-        }
-        return Constant(std::move(entry));
+        Constant made = later(constant, form, std::move(make));
+        if (const Tensor *known = made.known(); known && (known->type() != type || known->shape() != shape))
+            throw Error("stored weights have another size than the kernel wants");
+        return made;
     }
 
-    /// The same, made at once.
+    /// The same at once, of whatever type and shape.
     Tensor get(const Tensor &constant, const std::string &form, std::function<Tensor()> make)
     {
         return later(constant, form, std::move(make)).tensor();
@@ -122,6 +114,23 @@ class Weights {
     std::map<std::pair<const std::byte *, std::string>, PackedConstant> stored_;
     std::mutex mutex_; // guards what follows
     std::map<std::pair<const std::byte *, std::string>, std::weak_ptr<Constant::Entry>> entries_;
+
+    Constant later(const Tensor &constant, const std::string &form, std::function<Tensor()> make)
+    {
+        std::lock_guard lock(mutex_);
+        if (const auto known = stored_.find({constant.raw(), form}); known != stored_.end())
+            return known->second.made;
+        std::erase_if(entries_, [](const auto &entry) { return entry.second.expired(); });
+        auto &known = entries_[{constant.raw(), form}];
+        auto entry = known.lock();
+        if (!entry) {
+            entry = std::make_shared<Constant::Entry>();
+            entry->source = constant;
+            entry->make = std::move(make);
+            known = entry;
+        }
+        return Constant(std::move(entry));
+    }
 };
 
 } // namespace leat::cpu

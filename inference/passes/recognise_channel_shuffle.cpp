@@ -145,7 +145,8 @@ std::optional<Part> sliced(const Rewriter &graph, const Node &node)
     std::vector<int64_t> all(starts->size());
     std::iota(all.begin(), all.end(), int64_t(0));
     const auto axes = integers(3, all), steps = integers(4, std::vector<int64_t>(all.size(), 1));
-    if (!axes || !steps || std::any_of(steps->begin(), steps->end(), [](int64_t step) { return step != 1; }))
+    if (!axes || !steps || axes->size() != starts->size() ||
+        std::any_of(steps->begin(), steps->end(), [](int64_t step) { return step != 1; }))
         return {};
     Part part{node.outputs[0], 0, (*to)[1]};
     for (size_t i = 0; i < axes->size(); i++) {
@@ -221,18 +222,18 @@ bool interleave_parts(Rewriter &graph, int index)
     const std::vector<int> readers = graph.readers(whole);
     if (readers.empty() || graph.is_output(whole))
         return false;
+    std::vector<std::vector<Part>> parts;
     for (int reader : readers) {
-        const std::vector<Part> parts = parts_of(graph, reader);
-        if (parts.empty() || std::any_of(parts.begin(), parts.end(), [&](const Part &part) {
+        const auto &made = parts.emplace_back(parts_of(graph, reader));
+        if (made.empty() || std::any_of(made.begin(), made.end(), [&](const Part &part) {
                 return part.start % count != 0 || part.count % count != 0;
             }))
             return false;
     }
-    for (int reader : readers) {
-        const std::vector<Part> parts = parts_of(graph, reader);
-        const std::string name = graph.node(reader).name;
-        graph.remove(reader);
-        for (const Part &part : parts)
+    for (size_t i = 0; i < readers.size(); i++) {
+        const std::string name = graph.node(readers[i]).name;
+        graph.remove(readers[i]);
+        for (const Part &part : parts[i])
             interleave_part(graph, groups, part, name);
     }
     graph.remove(index);

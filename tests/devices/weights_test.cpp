@@ -22,7 +22,7 @@ TEST(Weights, AreMadeWhenSomebodyAsks)
 {
     Weights weights;
     int made = 0;
-    const Constant constant = weights.later(numbers, "doubled", [&] {
+    const Constant constant = weights.later(numbers, "doubled", Type::f32, numbers.shape(), [&] {
         made++;
         return doubled();
     });
@@ -43,7 +43,7 @@ TEST(Weights, AreMadeOnceForAllThreads)
         made++;
         return doubled();
     };
-    const Constant held = weights.later(numbers, "doubled", make);
+    const Constant held = weights.later(numbers, "doubled", Type::f32, numbers.shape(), make);
     {
         std::vector<std::jthread> threads;
         for (int i = 0; i < 4; i++)
@@ -64,11 +64,19 @@ TEST(Weights, LiveAsLongAsSomebodyHoldsThem)
     EXPECT_TRUE(weights.entries().empty());
 }
 
+TEST(Weights, ThatWereStoredWithAnotherShapeOrTypeAreRefused)
+{
+    Weights weights({{numbers, "doubled", doubled()}});
+    EXPECT_THROW(weights.later(numbers, "doubled", Type::f32, {3}, doubled), Error);
+    EXPECT_THROW(weights.later(numbers, "doubled", Type::s32, {2}, doubled), Error);
+    EXPECT_EQ(weights.later(numbers, "doubled", Type::f32, {2}, doubled).tensor().data<float>()[1], 4);
+}
+
 TEST(Weights, ThatCouldNotBeMadeAreTriedAgain)
 {
     Weights weights;
     bool fails = true;
-    const Constant constant = weights.later(numbers, "doubled", [&] {
+    const Constant constant = weights.later(numbers, "doubled", Type::f32, numbers.shape(), [&] {
         if (fails)
             throw Error("no memory");
         return doubled();

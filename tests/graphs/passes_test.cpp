@@ -152,5 +152,15 @@ TEST(Passes, CanBeLeftOut)
     EXPECT_EQ(graph.nodes.size(), 1u);
 }
 
+TEST(Passes, LeaveASliceAloneWhoseAxesAreMoreThanItsStarts)
+{
+    Graph graph = parse("graph \"g\"\ninput %0:f32[2x3x2x2] \"x\"\ninput %1:f32[2x3x2x2] \"y\"\n"
+                        "input %2:s64[1] \"ends\"\nconst %3:s64[1] \"starts\" = {0}\n"
+                        "const %4:s64[2] \"axes\" = {2, 3}\n%5:f32[*] \"i\" = Interleave(%0, %1) {axis=1} \"shuffle\"\n"
+                        "%6:f32[*] \"s\" = Slice(%5, %3, %2, %4) \"cut\"\noutput %6\n");
+    infer_shapes(graph);
+    EXPECT_EQ(recognise_channel_shuffle(graph), 0);
+}
+
 } // namespace
 } // namespace leat

@@ -22,6 +22,7 @@ struct Stage {
     std::shared_ptr<Kernel> band, row; ///< `row` is absent where it is never asked for
     int64_t rows = 0, stride = 1;      ///< of a band; rows of the input for each
     size_t in_row = 0, out_row = 0;    ///< bytes
+    std::string name{};                ///< of the kernel, for people
 };
 
 /// The chain's convolutions. The last one may be missing: it has no kernels then.
@@ -209,14 +210,17 @@ int64_t rows_of_band(const Slice &windows, size_t between_row, int threads)
     return most;
 }
 
-Choice solve_rows(const NodeFacts &facts, const Slice &rows)
+/// `name`: of the kernel.
+Choice solve_rows(const NodeFacts &facts, const Slice &rows, std::string &name)
 {
     Attempt attempt = attempt_pointwise(facts, rows);
-    auto *choice = std::get_if<Choice>(&attempt);
-    if (!choice)
-        return solve_convolution(facts, rows);
-    choice->detail = "pointwise";
-    return std::move(*choice);
+    if (auto *choice = std::get_if<Choice>(&attempt)) {
+        name = "pointwise";
+        return std::move(*choice);
+    }
+    Choice choice = solve_convolution(facts, rows);
+    name = "oneDNN " + choice.detail;
+    return choice;
 }
 
 /// The kernels of a stage, `row_too` that for single rows; `all` gets their choices, for what they need.
@@ -229,10 +233,11 @@ Stage solve_stage(const NodeFacts &facts, const Slice &whole, int64_t rows, bool
     stage.stride = whole.axes[0].stride;
     stage.in_row = bytes_of_row(whole.in);
     stage.out_row = bytes_of_row(whole.out);
-    all.push_back(solve_rows(facts, rows_of(windows, 0, 0, rows)));
+    all.push_back(solve_rows(facts, rows_of(windows, 0, 0, rows), stage.name));
     stage.band = std::move(all.back().kernel);
     if (row_too && rows > 1) {
-        all.push_back(solve_rows(facts, rows_of(windows, 0, 0, 1)));
+        std::string name; // that of the band speaks for both
+        all.push_back(solve_rows(facts, rows_of(windows, 0, 0, 1), name));
         stage.row = std::move(all.back().kernel);
     }
     return stage;
@@ -281,8 +286,7 @@ Attempt solve(std::span<const NodeFacts> chain)
     size_t begin = 0;
     const auto stage = [&](const NodeFacts &facts, const Slice &whole, int64_t of_band, bool row_too) {
         Stage made = solve_stage(facts, whole, of_band, row_too, choices);
-        const std::string &detail = choices[begin].detail;
-        kernels += (kernels.empty() ? "" : ", ") + (detail == "pointwise" ? detail : "oneDNN " + detail);
+        kernels += (kernels.empty() ? "" : ", ") + made.name;
         if (fault.empty())
             fault = fault_of(facts, std::span(choices).subspan(begin), &facts == &last);
         begin = choices.size();

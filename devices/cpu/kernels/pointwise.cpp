@@ -160,8 +160,10 @@ std::string type_fault(const NodeFacts &facts, int64_t ins)
 {
     if (facts.type(0) != Type::bf16)
         return "";
-    if (!has_window_sums_bf16() || onednn::has_tiles())
-        return "oneDNN has better instructions for bf16";
+    if (!has_window_sums_bf16())
+        return "this processor does not multiply pairs of bf16";
+    if (onednn::has_tiles())
+        return "oneDNN multiplies bf16 in tiles";
     return ins % 2 != 0 ? "its channels are no pairs" : "";
 }
 

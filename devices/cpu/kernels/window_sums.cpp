@@ -264,7 +264,7 @@ Constant weights_in_groups(Weights &all, const Tensor &weights, const WindowWeig
 {
     const Shape shape{WindowGroups(w.outs).blocks, w.taps, w.ins, window_channels};
     const std::string form = "in groups of 64, by " + std::to_string(w.out_step) + ", " + std::to_string(w.in_step);
-    Constant made = all.later(weights, form, [=, memory = all.memory()] {
+    return all.later(weights, form, weights.type(), shape, [=, memory = all.memory()] {
         Tensor groups = memory->allocate(weights.type(), shape);
         if (weights.type() == Type::f32)
             write_groups(groups.data<float>(), weights.data<float>(), w, 1);
@@ -272,9 +272,6 @@ Constant weights_in_groups(Weights &all, const Tensor &weights, const WindowWeig
             write_groups(groups.data<BFloat16>(), weights.data<BFloat16>(), w, 2);
         return groups;
     });
-    if (made.known() && (made.known()->type() != weights.type() || made.known()->shape() != shape))
-        throw Error("stored weights have another size than the kernel wants");
-    return made;
 }
 
 std::vector<float> bias_in_blocks(const Tensor *bias, int64_t outs)
