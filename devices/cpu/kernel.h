@@ -123,6 +123,7 @@ Attempt attempt_concat(const NodeFacts &);
 Attempt attempt_interleave(const NodeFacts &);
 Attempt attempt_winograd(const NodeFacts &);
 Attempt attempt_few_channels(const NodeFacts &);
+Attempt attempt_depthwise(const NodeFacts &);
 Attempt attempt_pointwise(const NodeFacts &);
 Attempt attempt_rows(const NodeFacts &);
 Attempt attempt_convolution(const NodeFacts &);

@@ -213,9 +213,10 @@ int64_t rows_of_band(const Slice &windows, size_t between_row, int threads)
 /// `name`: of the kernel.
 Choice solve_rows(const NodeFacts &facts, const Slice &rows, std::string &name)
 {
-    Attempt attempt = attempt_pointwise(facts, rows);
+    const bool pixels = onednn::are_pixels(rows.axes);
+    Attempt attempt = pixels ? attempt_pointwise(facts, rows) : attempt_depthwise(facts, rows);
     if (auto *choice = std::get_if<Choice>(&attempt)) {
-        name = "pointwise";
+        name = pixels ? "pointwise" : "depthwise";
         return std::move(*choice);
     }
     Choice choice = solve_convolution(facts, rows);

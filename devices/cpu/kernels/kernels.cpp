@@ -78,6 +78,7 @@ const KernelRow table[] = {
     {"quantise", dynamic_quantise_ops, attempt_dynamic_quantise},
     {"Winograd", convolution_ops, attempt_winograd},
     {"few channels", convolution_ops, attempt_few_channels},
+    {"depthwise", convolution_ops, attempt_depthwise},
     {"pointwise", convolution_ops, attempt_pointwise},
     {"oneDNN", convolution_ops, attempt_convolution},
     {"oneDNN", transposed_convolution_ops, attempt_touching_windows},

@@ -484,20 +484,8 @@ __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16"))) void narrow_nati
     const auto made = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(rest, from + i)));
     _mm256_mask_storeu_epi16(to + i, rest, made);
 }
-
-bool narrows_natively()
-{
-    static const bool does = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vl") &&
-                             __builtin_cpu_supports("avx512bw");
-    return does;
-}
 #else
 void narrow_natively(uint16_t *, const float *, int64_t) {}
-
-bool narrows_natively()
-{
-    return false;
-}
 #endif
 
 } // namespace
@@ -547,6 +535,17 @@ void vector_dequantise(float *to, const uint8_t *from, int64_t count, Quantisati
 void vector_widen(float *to, const std::byte *from, int64_t count)
 {
     HWY_DYNAMIC_DISPATCH(widen)(to, reinterpret_cast<const uint16_t *>(from), count);
+}
+
+bool narrows_natively()
+{
+#ifdef __x86_64__
+    static const bool does = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vl") &&
+                             __builtin_cpu_supports("avx512bw");
+    return does;
+#else
+    return false;
+#endif
 }
 
 void vector_narrow(std::byte *to, const float *from, int64_t count)

@@ -76,6 +76,8 @@ void vector_dequantise(float *to, const uint8_t *from, int64_t count, Quantisati
 /// bf16 to f32 and back, rounded to nearest even.
 void vector_widen(float *to, const std::byte *from, int64_t count);
 void vector_narrow(std::byte *to, const float *from, int64_t count);
+/// Whether the processor has an instruction that rounds 16 numbers to bf16. It takes numbers below 2^-126 as 0.
+bool narrows_natively();
 
 /// Numbers in memory of a node, f32 or bf16, of which kernels see f32.
 struct Floats {

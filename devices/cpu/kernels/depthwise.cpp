@@ -1,0 +1,307 @@
+#include "convolution.h"
+#include "depthwise_sums.h"
+#include "devices/cpu/team.h"
+#include "elementwise.h"
+#include "post_ops.h"
+#include "window.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace leat::cpu {
+namespace {
+
+/// Sizes, and where the pixels of the input lie.
+struct Shapes {
+    Layout in; ///< channels side by side
+    int64_t channels;
+    WindowAxis y, x;
+
+    DepthwiseWindow window() const { return {y.kernel, x.kernel, y.stride, x.stride, y.dilation, x.dilation}; }
+    int64_t element() const { return static_cast<int64_t>(size_of(in.type)); }
+    /// What rows of windows read.
+    int64_t columns() const { return (x.output - 1) * x.stride + x.reach(); }
+    int64_t rows(int64_t windows) const { return (windows - 1) * y.stride + y.reach(); }
+    int64_t blocks() const { return (channels + depthwise_block - 1) / depthwise_block; }
+};
+
+/// Where the pixels lie that one row of windows after the other reads; those of the padding are zeros.
+class Places {
+  public:
+    /// `memory`: size() of them. `most`: rows of windows that are read at once.
+    Places(const Shapes &shapes, int64_t most, const std::byte **memory, const std::byte *zeros)
+        : s_(shapes), slots_(shapes.rows(most)), memory_(memory), zeros_(zeros)
+    {
+    }
+
+    static int64_t size(const Shapes &s, int64_t most) { return s.rows(most) * s.columns(); }
+
+    void begin(const std::byte *picture)
+    {
+        picture_ = picture;
+        next_ = -s_.y.pad_begin;
+    }
+
+    /// Sets `rows` to what `count` rows of windows from `first` on read. `first` never goes back.
+    void find(int64_t first, int64_t count, const std::byte *const **rows)
+    {
+        const int64_t begin = s_.y.at(first, 0), end = begin + s_.rows(count);
+        for (next_ = std::max(next_, begin); next_ < end; next_++)
+            fill(next_);
+        for (int64_t y = begin; y < end; y++)
+            rows[y - begin] = row(y);
+    }
+
+  private:
+    const Shapes &s_;
+    const int64_t slots_;
+    const std::byte **memory_;
+    const std::byte *zeros_, *picture_ = nullptr;
+    int64_t next_ = 0; ///< the first row that has not been filled
+
+    const std::byte **row(int64_t y) const { return memory_ + (y + s_.y.pad_begin) % slots_ * s_.columns(); }
+
+    void fill(int64_t y)
+    {
+        const std::byte **to = row(y), **end = to + s_.columns();
+        if (y < 0 || y >= s_.y.input)
+            return std::fill(to, end, zeros_);
+        const int64_t inside = std::clamp<int64_t>(s_.columns() - s_.x.pad_begin, 0, s_.x.input);
+        const int64_t step = s_.in.strides[3] * s_.element();
+        const std::byte *pixel = picture_ + y * s_.in.strides[2] * s_.element();
+        to = std::fill_n(to, std::min(s_.x.pad_begin, s_.columns()), zeros_);
+        for (int64_t x = 0; x < inside; x++, pixel += step)
+            *to++ = pixel;
+        std::fill(to, end, zeros_);
+    }
+};
+
+class Depthwise final : public Kernel {
+  public:
+    Depthwise(const Shapes &shapes, Constant weights, std::vector<float> bias, UnaryStages stages, int threads)
+        : s_(shapes), weights_(std::move(weights)), bias_(std::move(bias)), bounds_(take_bounds(stages)),
+          stages_(std::move(stages.stages)), made_(stages.made), tile_(depthwise_tile_size(s_.window(), s_.x.output)),
+          sums_(depthwise_sums(s_.window(), s_.in.type, summed(), tile_)),
+          row_sums_(depthwise_sums(s_.window(), s_.in.type, summed(), {1, tile_.columns})), at_once_(blocks_at_once()),
+          strip_(windows_at_once()), threads_(threads)
+    {
+    }
+
+    /// Bytes: a pixel of zeros, and of each thread the places of pixels and sums that become something else.
+    size_t scratch() const { return static_cast<size_t>(zeros() + threads_ * (places() + room())); }
+
+    void prepare() override { weights_.tensor(); }
+
+    void run(const Launch &launch) const override
+    {
+        std::memset(launch.scratch, 0, static_cast<size_t>(zeros()));
+        const int64_t rows = s_.in.dims[0] * s_.y.output;
+        parallel_for(threads_, threads_, [&](int64_t first, int64_t last) {
+            for (int64_t part = first; part < last; part++)
+                run_part(launch, launch.scratch + zeros() + part * (places() + room()), rows * part / threads_,
+                         rows * (part + 1) / threads_);
+        });
+    }
+
+  private:
+    const Shapes s_;
+    const Constant weights_;
+    const std::vector<float> bias_;
+    const std::optional<std::array<float, 2>> bounds_;
+    const std::vector<UnaryStage> stages_;
+    const Type made_;
+    const DepthwiseTileSize tile_;
+    const DepthwiseSums sums_, row_sums_; ///< of tiles, and of one row of them
+    const int64_t at_once_;               ///< blocks
+    const int64_t strip_;                 ///< windows of a row on which the stages run at once
+    const int threads_;
+
+    static constexpr int64_t sum_bytes = 4;
+
+    static int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+    Type summed() const { return stages_.empty() ? made_ : Type::f32; }
+    int64_t zeros() const { return rounded(s_.channels * s_.element()); }
+    int64_t place_count() const { return Places::size(s_, tile_.rows); }
+    int64_t places() const
+    {
+        return rounded((place_count() + s_.rows(tile_.rows)) * static_cast<int64_t>(sizeof(std::byte *)));
+    }
+    int64_t room() const
+    {
+        return stages_.empty() ? 0 : rounded(tile_.rows * strip_ * at_once_ * depthwise_block * sum_bytes);
+    }
+
+    /// Few, where the rows that they read stay in the first cache then; else all, which come from the second cache
+    /// faster if nothing is left out.
+    int64_t blocks_at_once() const
+    {
+        constexpr int64_t bytes = 256, cache = 32 * 1024;
+        const bool stay = s_.rows(tile_.rows) * s_.columns() * bytes <= cache;
+        return stay ? std::min(s_.blocks(), bytes / (depthwise_block * s_.element())) : s_.blocks();
+    }
+
+    /// Whole tiles whose sums stay in the first cache.
+    int64_t windows_at_once() const
+    {
+        constexpr int64_t cache = 16 * 1024;
+        const int64_t tile = tile_.rows * tile_.columns * at_once_ * depthwise_block * sum_bytes;
+        return std::min(s_.x.output, std::max<int64_t>(1, cache / tile) * tile_.columns);
+    }
+
+    void run_part(const Launch &launch, std::byte *scratch, int64_t first, int64_t last) const
+    {
+        const Tensor weights = weights_.tensor();
+        auto **memory = reinterpret_cast<const std::byte **>(scratch);
+        auto **rows = reinterpret_cast<const std::byte *const **>(memory + place_count());
+        Places all(s_, tile_.rows, memory, launch.scratch);
+        DepthwiseTile tile{.window = s_.window(),
+                           .rows = rows,
+                           .channels = s_.channels,
+                           .weights = weights.raw(),
+                           .bias = bias_.data(),
+                           .bounded = bounds_.has_value(),
+                           .lowest = bounds_ ? (*bounds_)[0] : 0,
+                           .highest = bounds_ ? (*bounds_)[1] : 0};
+        for (tile.first = 0; tile.first < s_.blocks(); tile.first = tile.last) {
+            tile.last = std::min(s_.blocks(), tile.first + at_once_);
+            for (int64_t row = first, count = 0; row < last; row += count) {
+                const int64_t y = row % s_.y.output;
+                if (row == first || y == 0)
+                    all.begin(launch.in[0] + row / s_.y.output * s_.in.strides[0] * s_.element());
+                count = std::min<int64_t>({tile_.rows, last - row, s_.y.output - y});
+                all.find(y, count, rows);
+                run_rows(tile, launch.out[0] + row * s_.x.output * s_.channels * bytes_made(), count,
+                         scratch + places());
+            }
+        }
+    }
+
+    int64_t bytes_made() const { return static_cast<int64_t>(size_of(made_)); }
+
+    /// `to`: their first pixel.
+    void run_rows(DepthwiseTile &tile, std::byte *to, int64_t rows, std::byte *room) const
+    {
+        const DepthwiseSums sums = rows == tile_.rows ? sums_ : row_sums_;
+        const int64_t begin = depthwise_channel(tile.first, s_.channels), row = s_.x.output * s_.channels;
+        const int64_t count = std::min(tile.last * depthwise_block, s_.channels) - begin;
+        to += begin * bytes_made();
+        if (stages_.empty()) {
+            tile.row_step = row;
+            tile.step = s_.channels;
+            return run_tiles(tile, sums, to, 0, s_.x.output);
+        }
+        tile.row_step = strip_ * count;
+        tile.step = count;
+        auto *made = reinterpret_cast<float *>(room);
+        each_part(0, s_.x.output, strip_, [&](int64_t x) {
+            run_tiles(tile, sums, room, x, x + strip_);
+            for (const UnaryStage &stage : stages_)
+                stage.apply(made, made, nullptr, false, rows * tile.row_step, stage.a, stage.b);
+            for (int64_t r = 0; r < rows; r++)
+                take(to + (r * row + x * s_.channels) * bytes_made(), made + r * tile.row_step, count);
+        });
+    }
+
+    /// The windows [first, last) of the rows. `to`: the first one's result.
+    void run_tiles(DepthwiseTile &tile, DepthwiseSums sums, std::byte *to, int64_t first, int64_t last) const
+    {
+        const int64_t step = tile.step * static_cast<int64_t>(size_of(summed()));
+        each_part(first, last, tile_.columns, [&](int64_t x) {
+            tile.column = x * s_.x.stride;
+            tile.to = to + (x - first) * step;
+            sums(tile);
+        });
+    }
+
+    /// Calls body(x) for parts of `size`, the last of which goes back over another.
+    template <class Body> static void each_part(int64_t first, int64_t last, int64_t size, const Body &body)
+    {
+        for (int64_t x = first; x < last; x += size)
+            body(std::min(x, last - size));
+    }
+
+    /// What has been made of a row of a strip.
+    void take(std::byte *to, const float *from, int64_t count) const
+    {
+        // Whole pixels lie one after the other in both.
+        const int64_t pixels = count == s_.channels ? 1 : strip_, each = count * strip_ / pixels;
+        for (int64_t p = 0; p < pixels; p++, to += s_.channels * bytes_made(), from += each)
+            if (made_ == Type::f32)
+                std::memcpy(to, from, static_cast<size_t>(each) * sizeof(float));
+            else
+                vector_narrow(to, from, each);
+    }
+};
+
+template <class T> void write_blocks(T *to, const T *from, int64_t channels, int64_t taps)
+{
+    for (int64_t block = 0; block * depthwise_block < channels; block++)
+        for (int64_t t = 0; t < taps; t++)
+            for (int64_t c = 0; c < depthwise_block; c++)
+                *to++ = from[(depthwise_channel(block, channels) + c) * taps + t];
+}
+
+/// [blocks, taps, 16]
+Constant weights_in_blocks(Weights &all, const Tensor &weights)
+{
+    const Type type = weights.type();
+    const int64_t channels = weights.shape()[0], taps = static_cast<int64_t>(weights.count()) / channels;
+    const Shape shape{(channels + depthwise_block - 1) / depthwise_block, taps, depthwise_block};
+    return all.later(weights, "in blocks of 16 channels", type, shape, [=, memory = all.memory()] {
+        Tensor blocks = memory->allocate(type, shape);
+        if (type == Type::f32)
+            write_blocks(blocks.data<float>(), weights.data<float>(), channels, taps);
+        else
+            write_blocks(blocks.data<BFloat16>(), weights.data<BFloat16>(), channels, taps);
+        return blocks;
+    });
+}
+
+Attempt attempt(const NodeFacts &facts, const Slice &slice, int threads)
+{
+    const Shape &weights = facts.dims(1);
+    if (weights.size() != 4 || facts.attributes().integer("group", 1) != weights[0] || facts.dims(0)[1] != weights[0])
+        return "it is no depthwise convolution of pictures";
+    if (weights[0] < depthwise_block)
+        return "it has fewer than " + std::to_string(depthwise_block) + " channels";
+    constexpr int64_t farthest = 64; // the places of all pixels in between are looked up
+    for (const WindowAxis &axis : slice.axes)
+        if (axis.reach() > farthest || axis.stride > farthest)
+            return "its windows reach farther than " + std::to_string(farthest) + " pixels";
+    UnaryStages stages = unary_stages(facts.node, 0, facts.type(0), true);
+    if (stages.count != facts.node.post_ops.size())
+        return "it does not take all of the post-ops";
+    Choice choice;
+    choice.in = {{0, slice.in}};
+    choice.out = {onednn::typed(slice.out, stages.made)};
+    choice.post_ops = stages.count;
+    choice.detail = threads > 1 ? "in " + std::to_string(threads) + " parts" : "";
+    std::vector<float> bias(static_cast<size_t>(weights[0]), 0.f);
+    if (facts.has(2))
+        std::ranges::copy(facts.constant(2)->values<float>(), bias.begin());
+    auto kernel = std::make_unique<Depthwise>(Shapes{slice.in, weights[0], slice.axes[0], slice.axes[1]},
+                                              weights_in_blocks(facts.weights, *facts.constant(1)), std::move(bias),
+                                              std::move(stages), threads);
+    choice.scratch = kernel->scratch();
+    choice.kernel = std::move(kernel);
+    return choice;
+}
+
+} // namespace
+
+Attempt attempt_depthwise(const NodeFacts &facts)
+{
+    if (auto fault = onednn::convolution_fault(facts); !fault.empty())
+        return fault;
+    Slice whole = whole_convolution(facts);
+    if (facts.in[0].layout.rank() == 4 && facts.in[0].layout.strides[1] == 1)
+        whole.in = facts.in[0].layout; // some channels of wider pixels, too
+    return attempt(facts, whole, facts.threads);
+}
+
+Attempt attempt_depthwise(const NodeFacts &facts, const Slice &slice)
+{
+    return attempt(facts, slice, 1);
+}
+
+} // namespace leat::cpu

@@ -1,0 +1,235 @@
+#include "depthwise_sums.h"
+
+#include "vector_functions.h"
+
+#include <cstring>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "devices/cpu/kernels/depthwise_sums.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+// After foreach_target.h, which includes it again.
+#include "inference/bfloat16-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace leat::cpu::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+using D = hn::CappedTag<float, depthwise_block>;
+using V = hn::Vec<D>;
+
+constexpr int64_t lanes = static_cast<int64_t>(hn::MaxLanes(D()));
+/// Two rows of windows share the numbers of the rows between them where 32 registers hold their sums.
+constexpr int most_rows = lanes == 16 ? 2 : 1;
+
+HWY_INLINE V load(const float *from)
+{
+    return hn::LoadU(D(), from);
+}
+
+HWY_INLINE V load(const uint16_t *from)
+{
+    return leat::HWY_NAMESPACE::load_bfloat16(D(), from);
+}
+
+HWY_INLINE void store(V sum, float *to)
+{
+    hn::StoreU(sum, D(), to);
+}
+
+HWY_INLINE void store(V sum, uint16_t *to)
+{
+    leat::HWY_NAMESPACE::store_bfloat16(sum, D(), to);
+}
+
+/// A bf16 that is rounded by the processor's instruction, which Highway's targets do not have.
+struct RoundedNatively {
+    uint16_t bits;
+};
+
+template <class Sum> HWY_INLINE void store(Sum sum, RoundedNatively *to)
+{
+#if HWY_ARCH_X86_64
+    if constexpr (lanes == 16) {
+        __m256i rounded;
+        asm("vcvtneps2bf16 %1, %0" : "=v"(rounded) : "v"(sum.raw));
+        std::memcpy(to, &rounded, sizeof rounded);
+        return;
+    }
+#endif
+    store(sum, &to->bits);
+}
+
+/// Calls body(channel, weights, bias, result) for each vector of channels of the tile's blocks.
+template <class From, class To, class Body>
+HWY_INLINE void each_vector(const DepthwiseTile &t, int64_t taps, const Body &body)
+{
+    const int64_t begin = depthwise_channel(t.first, t.channels);
+    for (int64_t block = t.first; block < t.last; block++) {
+        const int64_t channel = depthwise_channel(block, t.channels);
+        for (int64_t v = 0; v < depthwise_block; v += lanes)
+            body(channel + v, static_cast<const From *>(t.weights) + block * taps * depthwise_block + v,
+                 reinterpret_cast<To *>(t.to) + channel + v - begin);
+    }
+}
+
+template <class To, int rows, int columns>
+HWY_INLINE void finish(const DepthwiseTile &t, V (&sums)[rows][columns], int64_t channel, To *to)
+{
+    const V bias = load(t.bias + channel);
+#pragma GCC unroll 2
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (int x = 0; x < columns; x++)
+            sums[r][x] = hn::Add(sums[r][x], bias);
+    if (t.bounded) {
+        const V lowest = hn::Set(D(), t.lowest), highest = hn::Set(D(), t.highest);
+#pragma GCC unroll 2
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+            for (int x = 0; x < columns; x++)
+                sums[r][x] = hn::Min(hn::Max(sums[r][x], lowest), highest);
+    }
+#pragma GCC unroll 2
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (int x = 0; x < columns; x++)
+            store(sums[r][x], to + r * t.row_step + x * t.step);
+}
+
+/// Square windows of a known size.
+template <class From, class To, int size, int stride, int rows, int columns>
+HWY_NOINLINE void known(const DepthwiseTile &t)
+{
+    constexpr int in_rows = (rows - 1) * stride + size, in_columns = (columns - 1) * stride + size;
+    each_vector<From, To>(t, size * size, [&](int64_t channel, const From *weights, To *to) {
+        V sums[rows][columns];
+#pragma GCC unroll 2
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+            for (int x = 0; x < columns; x++)
+                sums[r][x] = hn::Zero(D());
+#pragma GCC unroll 8
+        for (int i = 0; i < in_rows; i++) {
+            const std::byte *const *pixels = t.rows[i] + t.column;
+            V factors[rows][size];
+#pragma GCC unroll 2
+            for (int r = 0; r < rows; r++)
+                if (i >= r * stride && i < r * stride + size)
+#pragma GCC unroll 8
+                    for (int k = 0; k < size; k++)
+                        factors[r][k] = load(weights + ((i - r * stride) * size + k) * depthwise_block);
+#pragma GCC unroll 24
+            for (int j = 0; j < in_columns; j++) {
+                const V number = load(reinterpret_cast<const From *>(pixels[j]) + channel);
+#pragma GCC unroll 2
+                for (int r = 0; r < rows; r++)
+                    if (i >= r * stride && i < r * stride + size)
+#pragma GCC unroll 8
+                        for (int x = 0; x < columns; x++)
+                            if (j >= x * stride && j < x * stride + size)
+                                sums[r][x] = hn::MulAdd(number, factors[r][j - x * stride], sums[r][x]);
+            }
+        }
+        finish<To, rows, columns>(t, sums, channel, to);
+    });
+}
+
+/// Any windows, in one row.
+template <class From, class To, int columns> HWY_NOINLINE void any(const DepthwiseTile &t)
+{
+    const DepthwiseWindow &w = t.window;
+    each_vector<From, To>(t, w.height * w.width, [&](int64_t channel, const From *weights, To *to) {
+        V sums[1][columns];
+#pragma GCC unroll 8
+        for (int x = 0; x < columns; x++)
+            sums[0][x] = hn::Zero(D());
+        for (int64_t i = 0; i < w.height; i++) {
+            const std::byte *const *pixels = t.rows[i * w.row_dilation] + t.column;
+            for (int64_t k = 0; k < w.width; k++, weights += depthwise_block, pixels += w.dilation) {
+                const V factor = load(weights);
+#pragma GCC unroll 8
+                for (int x = 0; x < columns; x++)
+                    sums[0][x] = hn::MulAdd(load(reinterpret_cast<const From *>(pixels[x * w.stride]) + channel),
+                                            factor, sums[0][x]);
+            }
+        }
+        finish<To, 1, columns>(t, sums, channel, to);
+    });
+}
+
+/// 0 when there are no functions for windows of just that size.
+int known_size(const DepthwiseWindow &w)
+{
+    const bool is_known = w.height == w.width && (w.width == 3 || w.width == 5) && w.row_stride == w.stride &&
+                          w.stride <= 2 && w.row_dilation == 1 && w.dilation == 1;
+    return is_known ? static_cast<int>(w.width) : 0;
+}
+
+template <class From, class To, int size, int stride> DepthwiseSums find_known(DepthwiseTileSize tile)
+{
+    if (tile.rows == 1)
+        return tile.columns == 7   ? known<From, To, size, stride, 1, 7>
+               : tile.columns == 4 ? known<From, To, size, stride, 1, 4>
+                                   : known<From, To, size, stride, 1, 1>;
+    return tile.columns == 7   ? known<From, To, size, stride, most_rows, 7>
+           : tile.columns == 4 ? known<From, To, size, stride, most_rows, 4>
+                               : known<From, To, size, stride, most_rows, 1>;
+}
+
+template <class From, class To> DepthwiseSums find_typed(const DepthwiseWindow &w, DepthwiseTileSize tile)
+{
+    switch (known_size(w)) {
+    case 3: return w.stride == 1 ? find_known<From, To, 3, 1>(tile) : find_known<From, To, 3, 2>(tile);
+    case 5: return w.stride == 1 ? find_known<From, To, 5, 1>(tile) : find_known<From, To, 5, 2>(tile);
+    default: return tile.columns == 7 ? any<From, To, 7> : tile.columns == 4 ? any<From, To, 4> : any<From, To, 1>;
+    }
+}
+
+DepthwiseSums find(const DepthwiseWindow &w, Type from, Type to, DepthwiseTileSize tile)
+{
+    if (from == Type::f32)
+        return find_typed<float, float>(w, tile);
+    if (to == Type::f32)
+        return find_typed<uint16_t, float>(w, tile);
+    return lanes == 16 && narrows_natively() ? find_typed<uint16_t, RoundedNatively>(w, tile)
+                                             : find_typed<uint16_t, uint16_t>(w, tile);
+}
+
+int rows_of_tile(const DepthwiseWindow &w)
+{
+    return known_size(w) ? most_rows : 1;
+}
+
+} // namespace
+} // namespace leat::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace leat::cpu {
+
+HWY_EXPORT(find);
+HWY_EXPORT(rows_of_tile);
+
+DepthwiseTileSize depthwise_tile_size(const DepthwiseWindow &w, int64_t columns)
+{
+    if (columns < 4)
+        return {HWY_DYNAMIC_DISPATCH(rows_of_tile)(w), 1};
+    // Sevens share more numbers, but of small windows two apart fewer than their loads cost.
+    const int64_t sevens = (columns + 6) / 7 * 7, fours = (columns + 3) / 4 * 4;
+    const bool dear = w.stride == 2 && w.width == 3;
+    const bool seven = columns >= 7 && (dear ? sevens < fours : sevens <= fours);
+    return {HWY_DYNAMIC_DISPATCH(rows_of_tile)(w), seven ? 7 : 4};
+}
+
+DepthwiseSums depthwise_sums(const DepthwiseWindow &w, Type from, Type to, DepthwiseTileSize tile)
+{
+    return HWY_DYNAMIC_DISPATCH(find)(w, from, to, tile);
+}
+
+} // namespace leat::cpu
+#endif

@@ -1,0 +1,57 @@
+#pragma once
+#include <leat/tensor.h>
+
+#include <cstdint>
+
+// Depthwise convolutions: each channel has weights of its own. Channels, which lie side by side, fill the vectors, and
+// each number of the input is read once for all windows of a tile.
+namespace leat::cpu {
+
+/// Channels whose weights lie side by side; a pixel has no fewer.
+constexpr int64_t depthwise_block = 16;
+
+/// The first channel of a block: the last one goes back over channels of the one before, so that none is partial.
+constexpr int64_t depthwise_channel(int64_t block, int64_t channels)
+{
+    const int64_t first = block * depthwise_block, last = channels - depthwise_block;
+    return first < last ? first : last;
+}
+
+/// What all windows of a convolution have in common: numbers of rows and columns of the input.
+struct DepthwiseWindow {
+    int64_t height, width;          ///< taps
+    int64_t row_stride, stride;     ///< from one window to the next
+    int64_t row_dilation, dilation; ///< from one tap to the next
+};
+
+/// Windows beside and, maybe, below each other, and some blocks of their channels.
+struct DepthwiseTile {
+    DepthwiseWindow window;
+    const std::byte *const *const *rows; ///< of the input, from that of the first tap on: the places of their pixels
+    int64_t column;                      ///< of the first tap
+    int64_t channels;                    ///< of a pixel
+    int64_t first, last;                 ///< blocks
+    const void *weights;                 ///< [blocks, taps, 16], of the type of the input
+    const float *bias;                   ///< [channels]
+    bool bounded;                        ///< into [lowest, highest]
+    float lowest, highest;
+    std::byte *to;          ///< the first block's first channel of the first window's result
+    int64_t row_step, step; ///< there, from one window to the next: elements
+};
+
+/// Windows in a tile.
+struct DepthwiseTileSize {
+    int rows, columns;
+};
+
+/// The size that cuts rows of so many windows best.
+DepthwiseTileSize depthwise_tile_size(const DepthwiseWindow &, int64_t columns);
+
+/// Sums number * weight over the taps, one after the other, in f32, then adds the bias.
+using DepthwiseSums = void (*)(const DepthwiseTile &);
+
+/// The function for tiles of the size that depthwise_tile_size() gave, or of one row of it. `to` is `from`, f32 or
+/// bf16, or f32.
+DepthwiseSums depthwise_sums(const DepthwiseWindow &, Type from, Type to, DepthwiseTileSize);
+
+} // namespace leat::cpu
