@@ -20,8 +20,8 @@ namespace leat::cpu {
 struct Launch {
     std::span<const std::byte *const> in; ///< the operands that its Choice reads, in that order
     std::span<std::byte *const> out;
-    std::byte *scratch;          ///< Choice::scratch bytes, 64-byte aligned
-    std::shared_ptr<void> &kept; ///< nothing at first; whatever the kernel wants to find again on this lane
+    std::byte *scratch;            ///< Choice::scratch bytes, 64-byte aligned
+    std::shared_ptr<void> &kept;   ///< nothing at first; whatever the kernel wants to find again on this lane
     std::span<const Image> images; ///< of an ImageToTensor
 };
 
@@ -90,6 +90,14 @@ struct Choice {
     std::string detail;             ///< which variant was taken, for people
 };
 
+/// Choice::detail of a kernel that has no other variants: the type, unless it is f32, and the parts in which threads do
+/// it.
+inline std::string detail_of(Type type, int threads)
+{
+    const std::string detail = type == Type::f32 ? "" : std::string(to_string(type));
+    return threads > 1 ? detail + (detail.empty() ? "" : " ") + "in " + std::to_string(threads) + " parts" : detail;
+}
+
 /// "" and a choice, or one sentence why the row does not fit the node.
 using Attempt = std::variant<Choice, std::string>;
 
@@ -135,6 +143,8 @@ Attempt attempt_top_k(const NodeFacts &);
 Attempt attempt_layer_normalization(const NodeFacts &);
 Attempt attempt_group_normalization(const NodeFacts &);
 Attempt attempt_arg(const NodeFacts &);
+Attempt attempt_largest(const NodeFacts &);
+Attempt attempt_global_pooling(const NodeFacts &);
 Attempt attempt_pool(const NodeFacts &);
 Attempt attempt_global_pool(const NodeFacts &);
 Attempt attempt_lrn(const NodeFacts &);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 namespace leat::cpu {
 namespace {
@@ -25,12 +26,12 @@ struct Shapes {
     int64_t blocks() const { return (channels + depthwise_block - 1) / depthwise_block; }
 };
 
-/// Where the pixels lie that one row of windows after the other reads; those of the padding are zeros.
+/// Where the pixels lie that one row of windows after the other reads; those of the padding are one and the same.
 class Places {
   public:
     /// `memory`: size() of them. `most`: rows of windows that are read at once.
-    Places(const Shapes &shapes, int64_t most, const std::byte **memory, const std::byte *zeros)
-        : s_(shapes), slots_(shapes.rows(most)), memory_(memory), zeros_(zeros)
+    Places(const Shapes &shapes, int64_t most, const std::byte **memory, const std::byte *padding)
+        : s_(shapes), slots_(shapes.rows(most)), memory_(memory), padding_(padding)
     {
     }
 
@@ -56,7 +57,7 @@ class Places {
     const Shapes &s_;
     const int64_t slots_;
     const std::byte **memory_;
-    const std::byte *zeros_, *picture_ = nullptr;
+    const std::byte *padding_, *picture_ = nullptr;
     int64_t next_ = 0; ///< the first row that has not been filled
 
     const std::byte **row(int64_t y) const { return memory_ + (y + s_.y.pad_begin) % slots_ * s_.columns(); }
@@ -65,62 +66,81 @@ class Places {
     {
         const std::byte **to = row(y), **end = to + s_.columns();
         if (y < 0 || y >= s_.y.input)
-            return std::fill(to, end, zeros_);
+            return std::fill(to, end, padding_);
         const int64_t inside = std::clamp<int64_t>(s_.columns() - s_.x.pad_begin, 0, s_.x.input);
         const int64_t step = s_.in.strides[3] * s_.element();
         const std::byte *pixel = picture_ + y * s_.in.strides[2] * s_.element();
-        to = std::fill_n(to, std::min(s_.x.pad_begin, s_.columns()), zeros_);
+        to = std::fill_n(to, std::min(s_.x.pad_begin, s_.columns()), padding_);
         for (int64_t x = 0; x < inside; x++, pixel += step)
             *to++ = pixel;
-        std::fill(to, end, zeros_);
+        std::fill(to, end, padding_);
     }
 };
 
+/// What becomes of the numbers of a window: their sum with weights, or the largest.
+struct Joining {
+    bool largest;
+    Constant weights{};
+    std::vector<float> bias{};
+    UnaryStages stages{};
+};
+
+/// Each channel for itself: a depthwise convolution, or the largest numbers.
 class Depthwise final : public Kernel {
   public:
-    Depthwise(const Shapes &shapes, Constant weights, std::vector<float> bias, UnaryStages stages, int threads)
-        : s_(shapes), weights_(std::move(weights)), bias_(std::move(bias)), bounds_(take_bounds(stages)),
-          stages_(std::move(stages.stages)), made_(stages.made), tile_(depthwise_tile_size(s_.window(), s_.x.output)),
-          sums_(depthwise_sums(s_.window(), s_.in.type, summed(), tile_)),
-          row_sums_(depthwise_sums(s_.window(), s_.in.type, summed(), {1, tile_.columns})), at_once_(blocks_at_once()),
-          strip_(windows_at_once()), threads_(threads)
+    Depthwise(const Shapes &shapes, Joining joining, int threads)
+        : s_(shapes), largest_(joining.largest), weights_(std::move(joining.weights)), bias_(std::move(joining.bias)),
+          bounds_(take_bounds(joining.stages)), stages_(std::move(joining.stages.stages)), made_(joining.stages.made),
+          tile_(depthwise_tile_size(s_.window(), s_.x.output)), join_(function_for(tile_.rows)),
+          join_row_(function_for(1)), at_once_(blocks_at_once()), strip_(windows_at_once()), threads_(threads)
     {
     }
 
-    /// Bytes: a pixel of zeros, and of each thread the places of pixels and sums that become something else.
-    size_t scratch() const { return static_cast<size_t>(zeros() + threads_ * (places() + room())); }
+    /// Bytes: a pixel of padding, and of each thread the places of pixels and sums that become something else.
+    size_t scratch() const { return static_cast<size_t>(padding() + threads_ * (places() + room())); }
 
-    void prepare() override { weights_.tensor(); }
+    void prepare() override
+    {
+        if (!largest_)
+            weights_.tensor();
+    }
 
     void run(const Launch &launch) const override
     {
-        std::memset(launch.scratch, 0, static_cast<size_t>(zeros()));
+        fill_padding(launch.scratch);
         const int64_t rows = s_.in.dims[0] * s_.y.output;
         parallel_for(threads_, threads_, [&](int64_t first, int64_t last) {
             for (int64_t part = first; part < last; part++)
-                run_part(launch, launch.scratch + zeros() + part * (places() + room()), rows * part / threads_,
+                run_part(launch, launch.scratch + padding() + part * (places() + room()), rows * part / threads_,
                          rows * (part + 1) / threads_);
         });
     }
 
   private:
     const Shapes s_;
+    const bool largest_;
     const Constant weights_;
     const std::vector<float> bias_;
     const std::optional<std::array<float, 2>> bounds_;
     const std::vector<UnaryStage> stages_;
     const Type made_;
     const DepthwiseTileSize tile_;
-    const DepthwiseSums sums_, row_sums_; ///< of tiles, and of one row of them
-    const int64_t at_once_;               ///< blocks
-    const int64_t strip_;                 ///< windows of a row on which the stages run at once
+    const DepthwiseFunction join_, join_row_; ///< for tiles, and for one row of them
+    const int64_t at_once_;                   ///< blocks
+    const int64_t strip_;                     ///< windows of a row on which the stages run at once
     const int threads_;
 
     static constexpr int64_t sum_bytes = 4;
 
     static int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
     Type summed() const { return stages_.empty() ? made_ : Type::f32; }
-    int64_t zeros() const { return rounded(s_.channels * s_.element()); }
+    int64_t padding() const { return rounded(s_.channels * s_.element()); }
+    DepthwiseFunction function_for(int rows) const
+    {
+        const DepthwiseTileSize size{rows, tile_.columns};
+        return largest_ ? depthwise_largest(s_.window(), s_.in.type, size)
+                        : depthwise_sums(s_.window(), s_.in.type, summed(), size);
+    }
     int64_t place_count() const { return Places::size(s_, tile_.rows); }
     int64_t places() const
     {
@@ -148,16 +168,28 @@ class Depthwise final : public Kernel {
         return std::min(s_.x.output, std::max<int64_t>(1, cache / tile) * tile_.columns);
     }
 
+    /// Zeros, or what is less than all numbers.
+    void fill_padding(std::byte *to) const
+    {
+        constexpr float lowest = -std::numeric_limits<float>::infinity();
+        if (!largest_)
+            std::memset(to, 0, static_cast<size_t>(s_.channels * s_.element()));
+        else if (s_.in.type == Type::f32)
+            std::fill_n(reinterpret_cast<float *>(to), s_.channels, lowest);
+        else
+            std::fill_n(reinterpret_cast<BFloat16 *>(to), s_.channels, BFloat16(lowest));
+    }
+
     void run_part(const Launch &launch, std::byte *scratch, int64_t first, int64_t last) const
     {
-        const Tensor weights = weights_.tensor();
+        const Tensor weights = largest_ ? Tensor() : weights_.tensor();
         auto **memory = reinterpret_cast<const std::byte **>(scratch);
         auto **rows = reinterpret_cast<const std::byte *const **>(memory + place_count());
         Places all(s_, tile_.rows, memory, launch.scratch);
         DepthwiseTile tile{.window = s_.window(),
                            .rows = rows,
                            .channels = s_.channels,
-                           .weights = weights.raw(),
+                           .weights = largest_ ? nullptr : weights.raw(),
                            .bias = bias_.data(),
                            .bounded = bounds_.has_value(),
                            .lowest = bounds_ ? (*bounds_)[0] : 0,
@@ -181,20 +213,20 @@ class Depthwise final : public Kernel {
     /// `to`: their first pixel.
     void run_rows(DepthwiseTile &tile, std::byte *to, int64_t rows, std::byte *room) const
     {
-        const DepthwiseSums sums = rows == tile_.rows ? sums_ : row_sums_;
+        const DepthwiseFunction join = rows == tile_.rows ? join_ : join_row_;
         const int64_t begin = depthwise_channel(tile.first, s_.channels), row = s_.x.output * s_.channels;
         const int64_t count = std::min(tile.last * depthwise_block, s_.channels) - begin;
         to += begin * bytes_made();
         if (stages_.empty()) {
             tile.row_step = row;
             tile.step = s_.channels;
-            return run_tiles(tile, sums, to, 0, s_.x.output);
+            return run_tiles(tile, join, to, 0, s_.x.output);
         }
         tile.row_step = strip_ * count;
         tile.step = count;
         auto *made = reinterpret_cast<float *>(room);
         each_part(0, s_.x.output, strip_, [&](int64_t x) {
-            run_tiles(tile, sums, room, x, x + strip_);
+            run_tiles(tile, join, room, x, x + strip_);
             for (const UnaryStage &stage : stages_)
                 stage.apply(made, made, nullptr, false, rows * tile.row_step, stage.a, stage.b);
             for (int64_t r = 0; r < rows; r++)
@@ -203,13 +235,13 @@ class Depthwise final : public Kernel {
     }
 
     /// The windows [first, last) of the rows. `to`: the first one's result.
-    void run_tiles(DepthwiseTile &tile, DepthwiseSums sums, std::byte *to, int64_t first, int64_t last) const
+    void run_tiles(DepthwiseTile &tile, DepthwiseFunction join, std::byte *to, int64_t first, int64_t last) const
     {
         const int64_t step = tile.step * static_cast<int64_t>(size_of(summed()));
         each_part(first, last, tile_.columns, [&](int64_t x) {
             tile.column = x * s_.x.stride;
             tile.to = to + (x - first) * step;
-            sums(tile);
+            join(tile);
         });
     }
 
@@ -257,34 +289,51 @@ Constant weights_in_blocks(Weights &all, const Tensor &weights)
     });
 }
 
-Attempt attempt(const NodeFacts &facts, const Slice &slice, int threads)
+Attempt attempt(const Slice &slice, Joining joining, size_t post_ops, int threads)
 {
-    const Shape &weights = facts.dims(1);
-    if (weights.size() != 4 || facts.attributes().integer("group", 1) != weights[0] || facts.dims(0)[1] != weights[0])
-        return "it is no depthwise convolution of pictures";
-    if (weights[0] < depthwise_block)
+    const int64_t channels = slice.in.dims[1];
+    if (channels < depthwise_block)
         return "it has fewer than " + std::to_string(depthwise_block) + " channels";
     constexpr int64_t farthest = 64; // the places of all pixels in between are looked up
     for (const WindowAxis &axis : slice.axes)
         if (axis.reach() > farthest || axis.stride > farthest)
             return "its windows reach farther than " + std::to_string(farthest) + " pixels";
-    UnaryStages stages = unary_stages(facts.node, 0, facts.type(0), true);
-    if (stages.count != facts.node.post_ops.size())
-        return "it does not take all of the post-ops";
     Choice choice;
     choice.in = {{0, slice.in}};
-    choice.out = {onednn::typed(slice.out, stages.made)};
-    choice.post_ops = stages.count;
-    choice.detail = threads > 1 ? "in " + std::to_string(threads) + " parts" : "";
-    std::vector<float> bias(static_cast<size_t>(weights[0]), 0.f);
-    if (facts.has(2))
-        std::ranges::copy(facts.constant(2)->values<float>(), bias.begin());
-    auto kernel = std::make_unique<Depthwise>(Shapes{slice.in, weights[0], slice.axes[0], slice.axes[1]},
-                                              weights_in_blocks(facts.weights, *facts.constant(1)), std::move(bias),
-                                              std::move(stages), threads);
+    choice.out = {onednn::typed(slice.out, joining.stages.made)};
+    choice.post_ops = post_ops;
+    choice.detail = detail_of(slice.in.type, threads);
+    auto kernel = std::make_unique<Depthwise>(Shapes{slice.in, channels, slice.axes[0], slice.axes[1]},
+                                              std::move(joining), threads);
     choice.scratch = kernel->scratch();
     choice.kernel = std::move(kernel);
     return choice;
+}
+
+Attempt attempt_products(const NodeFacts &facts, const Slice &slice, int threads)
+{
+    const Shape &weights = facts.dims(1);
+    if (weights.size() != 4 || facts.attributes().integer("group", 1) != weights[0] || facts.dims(0)[1] != weights[0])
+        return "it is no depthwise convolution of pictures";
+    Joining products{false};
+    products.stages = unary_stages(facts.node, 0, facts.type(0), true);
+    const size_t post_ops = products.stages.count;
+    if (post_ops != facts.node.post_ops.size())
+        return "it does not take all of the post-ops";
+    products.bias.resize(static_cast<size_t>(weights[0]));
+    if (facts.has(2))
+        std::ranges::copy(facts.constant(2)->values<float>(), products.bias.begin());
+    if (weights[0] >= depthwise_block)
+        products.weights = weights_in_blocks(facts.weights, *facts.constant(1));
+    return attempt(slice, std::move(products), post_ops, threads);
+}
+
+/// With some channels of wider pixels where they lie, too.
+Slice as_it_lies(Slice whole, const Layout &in)
+{
+    if (in.rank() == 4 && in.strides[1] == 1)
+        whole.in = in;
+    return whole;
 }
 
 } // namespace
@@ -293,15 +342,28 @@ Attempt attempt_depthwise(const NodeFacts &facts)
 {
     if (auto fault = onednn::convolution_fault(facts); !fault.empty())
         return fault;
-    Slice whole = whole_convolution(facts);
-    if (facts.in[0].layout.rank() == 4 && facts.in[0].layout.strides[1] == 1)
-        whole.in = facts.in[0].layout; // some channels of wider pixels, too
-    return attempt(facts, whole, facts.threads);
+    return attempt_products(facts, as_it_lies(whole_convolution(facts), facts.in[0].layout), facts.threads);
 }
 
 Attempt attempt_depthwise(const NodeFacts &facts, const Slice &slice)
 {
-    return attempt(facts, slice, 1);
+    return attempt_products(facts, slice, 1);
+}
+
+Attempt attempt_largest(const NodeFacts &facts)
+{
+    if (!is_float(facts.type(0)) || facts.dims(0).size() != 4)
+        return "it reads no pictures of floats";
+    if (facts.out.size() > 1 && facts.out[1].type != Type::undefined)
+        return "it also gives the places of the largest";
+    const Attributes &attributes = facts.attributes();
+    const Slice whole{Layout::channels_last(facts.type(0), facts.dims(0)),
+                      Layout::channels_last(facts.type(0), facts.out[0].dims),
+                      windows_of(attributes, facts.dims(0), attributes.integers("kernel_shape"),
+                                 attributes.integer("ceil_mode", 0) != 0)};
+    Joining largest{true};
+    largest.stages.made = facts.type(0);
+    return attempt(as_it_lies(whole, facts.in[0].layout), std::move(largest), 0, facts.threads);
 }
 
 } // namespace leat::cpu

@@ -48,10 +48,12 @@ struct DepthwiseTileSize {
 DepthwiseTileSize depthwise_tile_size(const DepthwiseWindow &, int64_t columns);
 
 /// Sums number * weight over the taps, one after the other, in f32, then adds the bias.
-using DepthwiseSums = void (*)(const DepthwiseTile &);
+using DepthwiseFunction = void (*)(const DepthwiseTile &);
 
 /// The function for tiles of the size that depthwise_tile_size() gave, or of one row of it. `to` is `from`, f32 or
 /// bf16, or f32.
-DepthwiseSums depthwise_sums(const DepthwiseWindow &, Type from, Type to, DepthwiseTileSize);
+DepthwiseFunction depthwise_sums(const DepthwiseWindow &, Type from, Type to, DepthwiseTileSize);
+/// The same for the largest number of each window, of f32 or bf16, without weights, bias and bounds.
+DepthwiseFunction depthwise_largest(const DepthwiseWindow &, Type, DepthwiseTileSize);
 
 } // namespace leat::cpu

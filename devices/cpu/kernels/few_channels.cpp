@@ -182,7 +182,7 @@ Attempt attempt_few_channels(const NodeFacts &facts)
     choice.in = {{0, in}};
     choice.out = {out};
     choice.post_ops = stages.count;
-    choice.detail = facts.threads > 1 ? "in " + std::to_string(facts.threads) + " parts" : "";
+    choice.detail = detail_of(in.type, facts.threads);
     auto kernel = std::make_unique<FewChannels>(
         shapes, weights_in_groups(facts.weights, *facts.constant(1), window_weights(weights)),
         bias_in_blocks(facts.constant(2), weights[0]), std::move(stages), facts.threads);

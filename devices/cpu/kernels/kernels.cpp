@@ -20,6 +20,7 @@ constexpr auto concat_ops = names("Concat", "Interleave");
 constexpr auto convolution_ops = names("Conv");
 constexpr auto transposed_convolution_ops = names("ConvTranspose");
 constexpr auto pool_ops = names("MaxPool", "AveragePool");
+constexpr auto max_pool_ops = names("MaxPool");
 constexpr auto global_pool_ops = names("GlobalAveragePool", "GlobalMaxPool");
 constexpr auto lrn_ops = names("LRN");
 constexpr auto matmul_ops = names("MatMul");
@@ -83,7 +84,9 @@ const KernelRow table[] = {
     {"oneDNN", convolution_ops, attempt_convolution},
     {"oneDNN", transposed_convolution_ops, attempt_touching_windows},
     {"oneDNN", transposed_convolution_ops, attempt_transposed_convolution},
+    {"largest", max_pool_ops, attempt_largest},
     {"oneDNN", pool_ops, attempt_pool},
+    {"pooling", global_pool_ops, attempt_global_pooling},
     {"oneDNN", global_pool_ops, attempt_global_pool},
     {"oneDNN", lrn_ops, attempt_lrn},
     {"rows", matmul_ops, attempt_rows},

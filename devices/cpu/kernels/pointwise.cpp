@@ -6,17 +6,36 @@
 #include "window_sums.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace leat::cpu {
 namespace {
+
+/// Pixels of pictures that lie at other distances than one step: elements.
+struct Pixels {
+    int64_t pictures, height, width;
+    int64_t picture, row, pixel; ///< from one to the next
+
+    int64_t count() const { return pictures * height * width; }
+    int64_t offset(int64_t i) const
+    {
+        return i / (height * width) * picture + i / width % height * row + i % width * pixel;
+    }
+};
 
 /// A product of pixels and weights.
 struct Product {
     Type type; ///< of what it reads: f32 or bf16
     int64_t pixels, ins, outs;
     int64_t step; ///< of the input, from one pixel to the next: elements; 0 for one pixel, which is read as many
+    std::optional<Pixels> gathered{}; ///< are copied first, to lie one after the other
 
     int64_t element() const { return static_cast<int64_t>(size_of(type)); }
+    /// Bytes, as many as tiles read.
+    int64_t gathered_bytes() const
+    {
+        return gathered ? (std::max(pixels, window_pixels) * ins * element() + 63) / 64 * 64 : 0;
+    }
     /// What window_sums() counts: pairs of bf16.
     int64_t numbers() const { return ins * element() / window_number; }
     /// Pixels that fit into so much of a cache, with what is made of them.
@@ -38,16 +57,20 @@ class Pointwise final : public Kernel {
     {
     }
 
-    /// Bytes: where the numbers of a pixel lie, and for each thread what it makes as f32, when it becomes bf16 later.
-    size_t scratch() const { return static_cast<size_t>(table() + threads_ * room()); }
+    /// Bytes: where the numbers of a pixel lie, the pixels that are gathered, and for each thread what it makes as f32,
+    /// when it becomes bf16 later.
+    size_t scratch() const { return static_cast<size_t>(table() + p_.gathered_bytes() + threads_ * room()); }
 
     void prepare() override { weights_.tensor(); }
 
     void run(const Launch &launch) const override
     {
+        const std::byte *in = p_.gathered ? launch.scratch + table() : launch.in[0];
+        if (p_.gathered)
+            gather(launch.scratch + table(), launch.in[0]);
         auto *taps = reinterpret_cast<const std::byte **>(launch.scratch);
         for (int64_t i = 0; i < p_.numbers(); i++)
-            taps[i] = launch.in[0] + i * window_number;
+            taps[i] = in + i * window_number;
         parallel_for(threads_, threads_, [&](int64_t first, int64_t last) {
             for (int64_t part = first; part < last; part++)
                 run_part(launch, part);
@@ -69,6 +92,15 @@ class Pointwise final : public Kernel {
     bool narrows() const { return made_.type != Type::f32 && !stages_.empty(); }
     int64_t room() const { return narrows() ? (at_once_ * p_.outs * window_number + 63) / 64 * 64 : 0; }
 
+    void gather(std::byte *to, const std::byte *from) const
+    {
+        const int64_t bytes = p_.ins * p_.element();
+        parallel_for(p_.pixels, threads_, [&](int64_t first, int64_t last) {
+            for (int64_t i = first; i < last; i++)
+                std::memcpy(to + i * bytes, from + p_.gathered->offset(i) * p_.element(), static_cast<size_t>(bytes));
+        });
+    }
+
     void run_part(const Launch &launch, int64_t part) const
     {
         const Tensor weights = weights_.tensor();
@@ -79,7 +111,7 @@ class Pointwise final : public Kernel {
                      .outs = p_.outs,
                      .made = narrows() ? Type::f32 : made_.type};
         w.stride = p_.outs * static_cast<int64_t>(size_of(w.made));
-        std::byte *room = launch.scratch + table() + part * this->room();
+        std::byte *room = launch.scratch + table() + p_.gathered_bytes() + part * this->room();
         const int64_t end = p_.pixels * (part + 1) / threads_;
         for (w.first = p_.pixels * part / threads_; w.first < end; w.first = w.last) {
             w.last = std::min(end, w.first + at_once_);
@@ -171,8 +203,11 @@ std::string type_fault(const NodeFacts &facts, int64_t ins)
 Attempt attempt(const NodeFacts &facts, const Layout &in, const Product &product, const WindowWeights &weights,
                 Ending ending, const Layout &out, int threads)
 {
-    if ((product.pixels < window_pixels && product.step != 0) || product.outs <= window_channels)
-        return "it has fewer than " + std::to_string(window_pixels) + " pixels, or channels";
+    if (product.pixels < window_pixels)
+        threads = 1;
+    constexpr int64_t fewest_outs = 4; // of vectors of 16
+    if (product.outs < fewest_outs && product.pixels >= window_pixels)
+        return "it makes fewer than " + std::to_string(fewest_outs) + " channels";
     const Type made = ending.stages.made;
     if (ending.post_ops != facts.node.post_ops.size() || (ending.added && made != facts.out[0].type))
         return "it does not take all of the post-ops";
@@ -184,7 +219,7 @@ Attempt attempt(const NodeFacts &facts, const Layout &in, const Product &product
         choice.in_place = 1;
         choice.in.push_back({*ending.added, choice.out[0]});
     }
-    choice.detail = threads > 1 ? "in " + std::to_string(threads) + " parts" : "";
+    choice.detail = detail_of(in.type, threads);
     auto kernel = std::make_unique<Pointwise>(product, weights_in_groups(facts.weights, *facts.constant(1), weights),
                                               bias_in_blocks(ending.bias, product.outs), ending.added.has_value(),
                                               std::move(ending.stages), threads);
@@ -197,20 +232,54 @@ std::string convolution_fault(const NodeFacts &facts)
 {
     if (auto fault = onednn::convolution_fault(facts); !fault.empty())
         return fault;
-    if (facts.attributes().integer("group", 1) != 1 ||
-        !onednn::are_pixels(windows_of(facts.attributes(), facts.dims(0), onednn::spatial(facts.dims(1)))))
+    const auto axes = windows_of(facts.attributes(), facts.dims(0), onednn::spatial(facts.dims(1)));
+    const bool pixels = std::all_of(axes.begin(), axes.end(), [](const WindowAxis &axis) {
+        return axis.kernel == 1 && axis.pad_begin == 0 && axis.at(axis.output - 1, 0) < axis.input;
+    });
+    if (facts.attributes().integer("group", 1) != 1 || !pixels)
         return "it is no convolution of pixels";
     return type_fault(facts, facts.dims(0)[1]);
 }
 
-/// A 1x1 convolution. `step`: from one pixel of `in` to the next.
-Attempt attempt_pixels(const NodeFacts &facts, const Layout &in, int64_t step, const Layout &out, int threads)
+/// The pixels of `in`, whose channels lie side by side, that the convolution reads.
+Pixels pixels_of(const Layout &in, std::span<const WindowAxis> axes)
 {
+    Pixels pixels{in.dims[0], 1, axes.back().output, in.strides[0], 0, in.strides.back() * axes.back().stride};
+    if (axes.size() == 2) {
+        pixels.height = axes[0].output;
+        pixels.row = in.strides[2] * axes[0].stride;
+    }
+    return pixels;
+}
+
+Pixels in_one_row(int64_t count, int64_t step)
+{
+    return {1, 1, count, 0, 0, step};
+}
+
+/// Single pixels are read as many; few ones are gathered, for tiles read as many as they have, and so are those that do
+/// not lie one after the other.
+Product product_of(Type type, int64_t ins, int64_t outs, const Pixels &pixels, std::optional<int64_t> step)
+{
+    Product product{type, pixels.count(), ins, outs, pixels.count() > 1 ? step.value_or(0) : 0};
+    if (product.pixels > 1 && (!step || product.pixels < window_pixels)) {
+        product.gathered = pixels;
+        product.step = product.ins;
+    }
+    return product;
+}
+
+/// A 1x1 convolution. `step`: from one pixel of `in` to the next, when they are read one after the other.
+Attempt attempt_pixels(const NodeFacts &facts, const Slice &slice, std::optional<int64_t> step, int threads)
+{
+    if (!step && slice.axes.size() > 2)
+        return "its pixels lie apart in three axes";
     Ending ending{facts.constant(2)};
     add_post_ops(ending, facts, 0);
-    const int64_t pixels = in.count() / in.dims[1];
-    return attempt(facts, in, {in.type, pixels, in.dims[1], facts.dims(1)[0], pixels == 1 ? 0 : step},
-                   window_weights(facts.dims(1)), std::move(ending), out, pixels == 1 ? 1 : threads);
+    const Pixels pixels =
+        step ? in_one_row(slice.in.count() / slice.in.dims[1], *step) : pixels_of(slice.in, slice.axes);
+    const Product product = product_of(slice.in.type, slice.in.dims[1], facts.dims(1)[0], pixels, step);
+    return attempt(facts, slice.in, product, window_weights(facts.dims(1)), std::move(ending), slice.out, threads);
 }
 
 /// Whether the first post-op adds a constant to each column.
@@ -229,17 +298,19 @@ Attempt attempt_pointwise(const NodeFacts &facts)
 {
     if (auto fault = convolution_fault(facts); !fault.empty())
         return fault;
-    const Layout &in = facts.in[0].layout, last = Layout::channels_last(in.type, in.dims);
-    const Layout out = Layout::channels_last(facts.out[0].type, facts.out[0].dims);
-    const auto step = step_of(in);
-    return attempt_pixels(facts, step ? in : last, step.value_or(in.dims[1]), out, facts.threads);
+    Slice whole = whole_convolution(facts);
+    const Layout &in = facts.in[0].layout;
+    if (in.strides[1] == 1 || in.dims[1] == 1)
+        whole.in = in; // some channels of wider pixels, too
+    return attempt_pixels(facts, whole, onednn::are_pixels(whole.axes) ? step_of(whole.in) : std::nullopt,
+                          facts.threads);
 }
 
 Attempt attempt_pointwise(const NodeFacts &facts, const Slice &slice)
 {
     if (auto fault = convolution_fault(facts); !fault.empty())
         return fault;
-    return attempt_pixels(facts, slice.in, slice.in.dims[1], slice.out, 1);
+    return attempt_pixels(facts, slice, slice.in.dims[1], 1);
 }
 
 Attempt attempt_rows(const NodeFacts &facts)
@@ -266,8 +337,8 @@ Attempt attempt_rows(const NodeFacts &facts)
     if (in.count() == 0)
         return "it has no rows";
     const WindowWeights weights{outs, ins, 1, transposed ? ins : 1, transposed ? 1 : outs, 1};
-    return attempt(facts, in, {in.type, in.count() / ins, ins, outs, ins}, weights, std::move(ending), facts.out[0],
-                   facts.threads);
+    return attempt(facts, in, product_of(in.type, ins, outs, in_one_row(in.count() / ins, ins), ins), weights,
+                   std::move(ending), facts.out[0], facts.threads);
 }
 
 } // namespace leat::cpu

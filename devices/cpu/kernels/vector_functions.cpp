@@ -291,6 +291,99 @@ float min_of(const float *values, int64_t count)
         values, count, values[0], [](V a, V b) { return hn::Min(a, b); }, [](V v) { return hn::MinOfLanes(D(), v); });
 }
 
+using Block = hn::CappedTag<float, least_pixel_channels>;
+
+HWY_INLINE hn::Vec<Block> block_of(const float *from)
+{
+    return hn::LoadU(Block(), from);
+}
+
+HWY_INLINE hn::Vec<Block> block_of(const uint16_t *from)
+{
+    return load_bfloat16(Block(), from);
+}
+
+/// Some neighbouring vectors of channels, of several pixels side by side. `to`: the first vector's.
+template <class T, int vectors, class Join>
+HWY_INLINE void join_vectors(float *to, const std::byte *first, int64_t step, int64_t count, int64_t channel, bool more,
+                             const Join &join)
+{
+    constexpr auto lanes = static_cast<int64_t>(hn::MaxLanes(Block()));
+    constexpr int together = 8 / vectors;
+    const auto number = [&](int64_t i, int v) HWY_ATTR {
+        return block_of(reinterpret_cast<const T *>(first + i * step) + channel + v * lanes);
+    };
+    hn::Vec<Block> joined[together][vectors];
+    int64_t i = 0;
+    if (count >= together) {
+#pragma GCC unroll 8
+        for (int p = 0; p < together; p++)
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++)
+                joined[p][v] = number(p, v);
+        for (i = together; i + together <= count; i += together)
+#pragma GCC unroll 8
+            for (int p = 0; p < together; p++)
+#pragma GCC unroll 4
+                for (int v = 0; v < vectors; v++)
+                    joined[p][v] = join(joined[p][v], number(i + p, v));
+#pragma GCC unroll 4
+        for (int half = together / 2; half > 0; half /= 2)
+#pragma GCC unroll 4
+            for (int p = 0; p < half; p++)
+#pragma GCC unroll 4
+                for (int v = 0; v < vectors; v++)
+                    joined[p][v] = join(joined[p][v], joined[p + half][v]);
+    } else {
+        i = 1;
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++)
+            joined[0][v] = number(0, v);
+    }
+    for (; i < count; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++)
+            joined[0][v] = join(joined[0][v], number(i, v));
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++)
+        hn::StoreU(more ? join(block_of(to + v * lanes), joined[0][v]) : joined[0][v], Block(), to + v * lanes);
+}
+
+template <class T, class Join>
+void join_all(float *to, const std::byte *first, int64_t step, int64_t count, int64_t channels, bool more,
+              const Join &join)
+{
+    constexpr auto lanes = static_cast<int64_t>(hn::MaxLanes(Block()));
+    int64_t c = 0;
+    for (; c + 4 * lanes <= channels; c += 4 * lanes)
+        join_vectors<T, 4>(to + c, first, step, count, c, more, join);
+    for (; c + 2 * lanes <= channels; c += 2 * lanes)
+        join_vectors<T, 2>(to + c, first, step, count, c, more, join);
+    for (; c + lanes <= channels; c += lanes)
+        join_vectors<T, 1>(to + c, first, step, count, c, more, join);
+    if (c == channels)
+        return;
+    // The last vector goes back over channels of another, which stay as they are.
+    float made[hn::MaxLanes(Block())];
+    const int64_t begin = channels - lanes;
+    std::memcpy(made, to + begin, sizeof made);
+    join_vectors<T, 1>(made, first, step, count, begin, more, join);
+    std::memcpy(to + c, made + (c - begin), static_cast<size_t>(channels - c) * sizeof(float));
+}
+
+void join(float *to, const std::byte *first, int64_t step, int64_t count, Type type, int64_t channels, bool largest,
+          bool more)
+{
+    const auto add = [](auto a, auto b) HWY_ATTR { return hn::Add(a, b); };
+    const auto max = [](auto a, auto b) HWY_ATTR { return hn::Max(a, b); };
+    if (type == Type::f32)
+        largest ? join_all<float>(to, first, step, count, channels, more, max)
+                : join_all<float>(to, first, step, count, channels, more, add);
+    else
+        largest ? join_all<uint16_t>(to, first, step, count, channels, more, max)
+                : join_all<uint16_t>(to, first, step, count, channels, more, add);
+}
+
 void softmax(float *to, const float *from, int64_t count)
 {
     const D d;
@@ -496,6 +589,7 @@ HWY_EXPORT(max_of);
 HWY_EXPORT(min_of);
 HWY_EXPORT(softmax);
 HWY_EXPORT(normalise);
+HWY_EXPORT(join);
 HWY_EXPORT(mix);
 HWY_EXPORT(quantise);
 HWY_EXPORT(dequantise);
@@ -565,6 +659,12 @@ void vector_softmax(float *to, const float *from, int64_t count)
 void vector_normalise(float *to, const float *from, int64_t count, bool centred, float epsilon)
 {
     HWY_DYNAMIC_DISPATCH(normalise)(to, from, count, centred, epsilon);
+}
+
+void join_pixels(float *to, const std::byte *first, int64_t step, int64_t count, Type type, int64_t channels,
+                 bool largest, bool more)
+{
+    HWY_DYNAMIC_DISPATCH(join)(to, first, step, count, type, channels, largest, more);
 }
 
 void mix_pixels(float *to, const float *row, const int32_t *first, const float *weights, int64_t taps, int64_t count,

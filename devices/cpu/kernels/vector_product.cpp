@@ -158,7 +158,7 @@ Attempt attempt_vector_product(const NodeFacts &facts)
     choice.in = {{0, Layout::dense(facts.type(0), facts.dims(0))}};
     choice.out = {Layout::dense(stages.made, facts.out[0].dims)};
     choice.post_ops = stages.count;
-    choice.detail = facts.threads > 1 ? "in " + std::to_string(facts.threads) + " parts" : "";
+    choice.detail = detail_of(facts.type(0), facts.threads);
     auto kernel =
         std::make_unique<VectorProduct>(*weights, bias ? *bias : Tensor(), std::move(stages), columns, facts.threads);
     choice.scratch = kernel->scratch();
