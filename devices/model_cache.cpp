@@ -1,6 +1,6 @@
 #include "model_cache.h"
 
-#include "inference/mapped_file.h"
+#include "inference/hash.h"
 #include "inference/read.h"
 #include "inference/warning.h"
 
@@ -62,12 +62,6 @@ void warn_of_folder(const fs::path &folder, const std::string &why)
     if (known.insert(folder).second)
         warn("compiled models cannot be kept in the cache " + in_quotes(folder) + ": " + why +
              "; each start compiles them again");
-}
-
-std::string hash_of_file(const fs::path &path)
-{
-    const MappedFile file(path);
-    return hash_of(file.bytes());
 }
 
 /// Whether the files beside the model are still those that it was read from.
@@ -152,9 +146,7 @@ std::optional<StoredModel> ModelCache::find(const std::string &key) const
     if (!fs::exists(path, ignored))
         return std::nullopt;
     try {
-        StoredModel stored = read_stored_model(path);
-        if (stored.key != key)
-            throw Error("it belongs to another model");
+        StoredModel stored = read_stored_model(path, key);
         fs::last_write_time(path, fs::file_time_type::clock::now(), ignored);
         return stored;
     } catch (const Error &error) {
@@ -225,7 +217,9 @@ Graph read_cached(const fs::path &model, const std::string &how, const Options &
     stored.key = *key;
     stored.files = hashed(data_files, folder);
     cache.keep(*key, stored);
-    return std::move(*stored.source);
+    // From the file, so that the key of what is compiled of it is that of the next start.
+    auto kept = cache.find(*key);
+    return std::move(*(kept && kept->source ? kept->source : stored.source));
 }
 
 std::unique_ptr<CompiledModel> compile_cached(Device &device, Graph graph, const Options &options, const fs::path &path)

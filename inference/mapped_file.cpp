@@ -31,6 +31,16 @@ MappedFile::MappedFile(const std::filesystem::path &path)
     bytes_ = {static_cast<const std::byte *>(start), static_cast<size_t>(facts.st_size)};
 }
 
+MappedFile::MappedFile(const OpenFile &file)
+{
+    if (file.bytes() == 0)
+        return;
+    void *start = ::mmap(nullptr, file.bytes(), PROT_READ, MAP_PRIVATE, file.descriptor(), 0);
+    if (start == MAP_FAILED)
+        throw Error("the file cannot be mapped into memory");
+    bytes_ = {static_cast<const std::byte *>(start), file.bytes()};
+}
+
 MappedFile::~MappedFile()
 {
     if (!bytes_.empty())

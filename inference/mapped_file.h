@@ -1,4 +1,6 @@
 #pragma once
+#include "open_file.h"
+
 #include <cstddef>
 #include <filesystem>
 #include <memory>
@@ -12,6 +14,7 @@ class MappedFile {
   public:
     /// Throws Error without the path.
     explicit MappedFile(const std::filesystem::path &);
+    explicit MappedFile(const OpenFile &);
     ~MappedFile();
     MappedFile(const MappedFile &) = delete;
     MappedFile &operator=(const MappedFile &) = delete;

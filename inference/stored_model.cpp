@@ -1,5 +1,6 @@
 #include "stored_model.h"
 
+#include "hash.h"
 #include "mapped_file.h"
 #include "ops.h"
 
@@ -11,13 +12,11 @@
 #include "inference/stored_model_generated.h"
 #pragma GCC diagnostic pop
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include <bit>
 #include <cerrno>
 #include <cstring>
 #include <map>
+#include <mutex>
 #include <tuple>
 
 #include <fcntl.h>
@@ -35,7 +34,7 @@ template <class T> using List = flatbuffers::Vector<T>;
 static_assert(std::endian::native == std::endian::little, "the constants in the file are little-endian");
 
 constexpr char magic[8] = {'L', 'e', 'a', 't', 'M', 'o', 'd', '\n'};
-constexpr uint32_t format_number = 2;
+constexpr uint32_t format_number = 3;
 constexpr uint32_t no_constant = ~uint32_t(0);
 constexpr size_t page = 4096, alignment = 64;
 
@@ -432,26 +431,29 @@ class Reader {
 
 constexpr size_t before_checksum_ends = offsetof(Header, checksum) + sizeof(Header::checksum);
 
-Header checked_header(std::span<const std::byte> bytes)
+/// `start`: of the file, which has so many bytes.
+Header checked_header(std::span<const std::byte> start, uint64_t bytes)
 {
     Header header;
-    if (!is_stored_model(bytes))
+    if (!is_stored_model(start))
         throw Error("this is not a stored model of Leat");
-    if (bytes.size() < sizeof header)
+    if (start.size() < sizeof header)
         throw_damaged("it is truncated");
-    std::memcpy(&header, bytes.data(), sizeof header);
+    std::memcpy(&header, start.data(), sizeof header);
     if (header.format != format_number)
         throw Error("it was stored in the format " + std::to_string(header.format) +
                     " by another version of Leat; this version has the format " + std::to_string(format_number));
-    const size_t room = bytes.size() - sizeof header;
-    if (header.metadata_bytes > room || header.data_offset > bytes.size() ||
-        header.data_offset < sizeof header + header.metadata_bytes ||
-        header.data_bytes != bytes.size() - header.data_offset)
+    const uint64_t room = bytes - sizeof header;
+    if (header.metadata_bytes > room || header.data_offset > bytes ||
+        header.data_offset < sizeof header + header.metadata_bytes || header.data_bytes != bytes - header.data_offset)
         throw_damaged("its size is not what it says");
-    const auto checked = bytes.subspan(before_checksum_ends);
-    if (XXH3_64bits(checked.data(), checked.size()) != header.checksum)
-        throw_damaged("its checksum is wrong");
     return header;
+}
+
+void check(const Header &header, const Hash &hash)
+{
+    if (hash.checksum() != header.checksum)
+        throw_damaged("its checksum is wrong");
 }
 
 /// A file under a temporary name, which is removed unless it is renamed.
@@ -523,16 +525,80 @@ template <class Sink> void each_piece(const Pool &pool, size_t before, Sink sink
     pad_to(data_offset + pool.bytes());
 }
 
-std::string hexadecimal(XXH128_hash_t hash)
+StoredModel read(const SharedBytes &file, const Header &header)
 {
-    XXH128_canonical_t canonical;
-    XXH128_canonicalFromHash(&canonical, hash);
-    std::string digits;
-    for (unsigned char byte : canonical.digest)
-        for (int half : {byte >> 4, byte & 15})
-            digits += "0123456789abcdef"[half];
-    return digits;
+    const auto bytes = file.bytes;
+    const auto metadata = bytes.subspan(sizeof header, header.metadata_bytes);
+    const auto *start = reinterpret_cast<const uint8_t *>(metadata.data());
+    constexpr flatbuffers::uoffset_t depth = 64, tables = 100'000'000;
+    flatbuffers::Verifier verifier(start, metadata.size(), depth, tables);
+    if (!format::VerifyModelBuffer(verifier))
+        throw_damaged("its structure does not hold");
+    const format::Model &model = *format::GetModel(start);
+    if (model.version()->str() != LEAT_VERSION)
+        throw Error("it was stored by Leat " + model.version()->str() + "; this is Leat " LEAT_VERSION);
+    return Reader(model, {bytes.subspan(header.data_offset), file.owner}).read(model);
 }
+
+/// A file that is read, checked, and mapped then: the check needs no pages.
+struct Checked {
+    Header header;
+    SharedBytes mapped;
+};
+
+template <class Mapping, class... Further>
+Checked checked_file(const std::filesystem::path &path, const Further &...further)
+{
+    const auto file = OpenFile::open(path);
+    if (!file)
+        throw Error("the file cannot be opened; it must be a regular file");
+    std::vector<std::byte> start(std::min<uint64_t>(file->bytes(), sizeof(Header)));
+    file->read(0, start);
+    const Header header = checked_header(start, file->bytes());
+    Hash hash;
+    hash.add(*file, before_checksum_ends);
+    check(header, hash);
+    const auto mapping = std::make_shared<const Mapping>(*file, further...);
+    return {header, {mapping->bytes(), mapping}};
+}
+
+/// A mapped file whose key stands for what it holds.
+class KnownFile {
+  public:
+    KnownFile(const OpenFile &file, std::string key) : file_(file), key_(std::move(key))
+    {
+        std::lock_guard lock(mutex_);
+        all_[bytes().data()] = this;
+    }
+    ~KnownFile()
+    {
+        std::lock_guard lock(mutex_);
+        all_.erase(bytes().data());
+    }
+    KnownFile(const KnownFile &) = delete;
+    KnownFile &operator=(const KnownFile &) = delete;
+    std::span<const std::byte> bytes() const { return file_.bytes(); }
+
+    /// What stands for the piece; "" when it lies in no such file.
+    static std::string name_of(const Pool::Piece &piece)
+    {
+        std::lock_guard lock(mutex_);
+        const auto after = all_.upper_bound(piece.start);
+        if (after == all_.begin())
+            return "";
+        const KnownFile &file = *std::prev(after)->second;
+        const auto offset = static_cast<size_t>(piece.start - file.bytes().data());
+        if (offset >= file.bytes().size() || piece.bytes > file.bytes().size() - offset)
+            return "";
+        return file.key_ + ' ' + std::to_string(offset) + ' ' + std::to_string(piece.bytes) + '\n';
+    }
+
+  private:
+    const MappedFile file_;
+    const std::string key_;
+    static inline std::mutex mutex_;                                   // guards what follows
+    static inline std::map<const std::byte *, const KnownFile *> all_; ///< by where they begin
+};
 
 } // namespace
 
@@ -543,24 +609,26 @@ bool is_stored_model(std::span<const std::byte> bytes)
 
 StoredModel read_stored_model(const std::filesystem::path &path)
 {
-    const auto file = std::make_shared<const MappedFile>(path);
-    return read_stored_model({file->bytes(), file});
+    const Checked file = checked_file<MappedFile>(path);
+    return read(file.mapped, file.header);
+}
+
+StoredModel read_stored_model(const std::filesystem::path &path, const std::string &key)
+{
+    const Checked file = checked_file<KnownFile>(path, key);
+    StoredModel model = read(file.mapped, file.header);
+    if (model.key != key)
+        throw Error("it belongs to another model");
+    return model;
 }
 
 StoredModel read_stored_model(SharedBytes file)
 {
-    const auto bytes = file.bytes;
-    const Header header = checked_header(bytes);
-    const auto metadata = bytes.subspan(sizeof header, header.metadata_bytes);
-    const auto *start = reinterpret_cast<const uint8_t *>(metadata.data());
-    constexpr flatbuffers::uoffset_t depth = 64, tables = 100'000'000;
-    flatbuffers::Verifier verifier(start, metadata.size(), depth, tables);
-    if (!format::VerifyModelBuffer(verifier))
-        throw_damaged("its structure does not hold");
-    const format::Model &model = *format::GetModel(start);
-    if (model.version()->str() != LEAT_VERSION)
-        throw Error("it was stored by Leat " + model.version()->str() + "; this is Leat " LEAT_VERSION);
-    return Reader(model, {bytes.subspan(header.data_offset), std::move(file.owner)}).read(model);
+    const Header header = checked_header(file.bytes, file.bytes.size());
+    Hash hash;
+    hash.add(file.bytes.subspan(before_checksum_ends));
+    check(header, hash);
+    return read(file, header);
 }
 
 uint64_t write_stored_model(const StoredModel &model, const std::filesystem::path &path)
@@ -574,14 +642,12 @@ uint64_t write_stored_model(const StoredModel &model, const std::filesystem::pat
     header.data_offset = rounded_up(before, page);
     header.data_bytes = writer.pool().bytes();
 
-    const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(), XXH3_freeState);
-    XXH3_64bits_reset(state.get());
-    auto add = [&](std::span<const std::byte> bytes) { XXH3_64bits_update(state.get(), bytes.data(), bytes.size()); };
+    Hash hash;
     const auto header_bytes = std::as_bytes(std::span(&header, 1));
-    add(header_bytes.subspan(before_checksum_ends));
-    add(writer.metadata());
-    each_piece(writer.pool(), before, add);
-    header.checksum = XXH3_64bits_digest(state.get());
+    hash.add(header_bytes.subspan(before_checksum_ends));
+    hash.add(writer.metadata());
+    each_piece(writer.pool(), before, [&](std::span<const std::byte> bytes) { hash.add(bytes); });
+    header.checksum = hash.checksum();
 
     TemporaryFile file(path);
     file.write(header_bytes);
@@ -591,22 +657,18 @@ uint64_t write_stored_model(const StoredModel &model, const std::filesystem::pat
     return header.data_offset + header.data_bytes;
 }
 
-std::string hash_of(std::span<const std::byte> bytes)
-{
-    return hexadecimal(XXH3_128bits(bytes.data(), bytes.size()));
-}
-
 std::string hash_of(const Graph &graph)
 {
     StoredModel model;
     model.source = graph;
     const Writer writer(model);
-    const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(), XXH3_freeState);
-    XXH3_128bits_reset(state.get());
-    XXH3_128bits_update(state.get(), writer.metadata().data(), writer.metadata().size());
-    for (const Pool::Piece &piece : writer.pool().pieces())
-        XXH3_128bits_update(state.get(), piece.start, piece.bytes);
-    return hexadecimal(XXH3_128bits_digest(state.get()));
+    Hash hash;
+    hash.add(writer.metadata());
+    for (const Pool::Piece &piece : writer.pool().pieces()) {
+        const std::string name = KnownFile::name_of(piece);
+        hash.add(name.empty() ? std::span(piece.start, piece.bytes) : std::as_bytes(std::span(name)));
+    }
+    return hash.digits();
 }
 
 } // namespace leat

@@ -1,5 +1,6 @@
 #pragma once
 #include "graph.h"
+#include "hash.h"
 #include "shared_bytes.h"
 
 #include <cstdint>
@@ -31,7 +32,7 @@ struct Compilation {
 
 /// What a file of a stored model holds.
 ///
-/// The file: 8 bytes of magic, a 64-bit checksum (XXH3) of all that follows it, the number of the format, sizes, a
+/// The file: 8 bytes of magic, a 64-bit checksum (Hash) of all that follows it, the number of the format, sizes, a
 /// FlatBuffers buffer of the schema stored_model.fbs, and from the next multiple of 4096 bytes on the elements of the
 /// constants, each from a multiple of 64 on. Tensors that share memory share it there too. A file that was read is
 /// mapped: constants are its pages, which all processes share.
@@ -53,6 +54,9 @@ bool is_stored_model(std::span<const std::byte>);
 /// gives a model or an Error; whoever changes a file and its checksum on purpose can make graphs that no pass would
 /// make, whose numbers mean nothing.
 StoredModel read_stored_model(const std::filesystem::path &);
+/// The same of a file with that key, which stands for what it holds: hash_of() a graph takes the key, and where they
+/// lie in the file, for the elements of its constants, without reading them. Throws Error when it has another key.
+StoredModel read_stored_model(const std::filesystem::path &, const std::string &key);
 /// The same for the bytes of a file; they begin at a multiple of 16.
 StoredModel read_stored_model(SharedBytes);
 
@@ -60,8 +64,7 @@ StoredModel read_stored_model(SharedBytes);
 /// when it cannot be written; nothing is left behind then. Returns the file's size in bytes.
 uint64_t write_stored_model(const StoredModel &, const std::filesystem::path &);
 
-/// 32 hexadecimal digits (XXH3, 128 bits) of the bytes, and of the graph with all its constants.
-std::string hash_of(std::span<const std::byte>);
+/// Hash::digits() of the graph with all its constants.
 std::string hash_of(const Graph &);
 
 } // namespace leat
