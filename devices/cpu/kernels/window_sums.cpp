@@ -28,7 +28,7 @@ struct Tile {
 
     static constexpr int pixels(int blocks)
     {
-        constexpr int with_32_registers[] = {16, 8, 8, 6};
+        constexpr int with_32_registers[] = {16, 12, 8, 6};
         return lanes == 16 ? with_32_registers[blocks - 1] : lanes == 8 ? 6 : std::max(1, 8 / vectors);
     }
 

@@ -34,6 +34,7 @@ struct WindowSums {
     int64_t first_tap = 0, last_tap = 0;          ///< those to sum
     int64_t step = 0;                             ///< from the number for one pixel to that for the next
     const std::byte *weights = nullptr;           ///< see weights_in_groups()
+    const std::byte *next = nullptr;              ///< weights in the same form that will be read after these
     const float *bias = nullptr;                  ///< in whole blocks
     bool added = false;                           ///< to what the result holds
     std::optional<std::array<float, 2>> bounds{}; ///< into which the sums are brought

@@ -28,14 +28,16 @@ template <class Tile> class WindowTiles {
     static void run(std::byte *to, const WindowSums &w)
     {
         const WindowGroups all(w.outs);
-        const auto weights_of = [&](int64_t group) {
+        const auto weights_of = [&](const std::byte *weights, int64_t group) {
             const int64_t first = all.first(group), size = all.first(group + 1) - first;
-            return w.weights + (first * w.count + w.first_tap * size) * block_bytes;
+            return weights + (first * w.count + w.first_tap * size) * block_bytes;
         };
         for (int64_t group = 0; group < all.groups; group++) {
             const int64_t first = all.first(group), size = all.first(group + 1) - first;
-            const int64_t after = group + 1 < all.groups ? group + 1 : group;
-            const WindowBlocks b{first, weights_of(group), size * block_bytes, weights_of(after),
+            const bool is_last = group + 1 == all.groups;
+            const int64_t after = !is_last ? group + 1 : w.next ? 0 : group;
+            const WindowBlocks b{first, weights_of(w.weights, group), size * block_bytes,
+                                 weights_of(is_last && w.next ? w.next : w.weights, after),
                                  (all.first(after + 1) - all.first(after)) * block_bytes};
             if constexpr (!Tile::whole_groups)
                 for (int64_t i = 0; i < size; i++)
@@ -76,11 +78,23 @@ template <class Tile> class WindowTiles {
             if (at_once && x + pixels <= w.last)
                 Tile::template make<blocks, pixels, at_once && partial>(to + x * w.stride + begin, w.stride, w, b, x,
                                                                         fetched);
+            else if constexpr (at_once && blocks == 4) // whose few pixels cost most
+                rest<blocks, pixels - 1, at_once && partial>(to + x * w.stride + begin, w, b, x, fetched);
             else // the last one goes back over pixels that another has made
                 part<blocks, pixels>(to + begin, w, b, std::max<int64_t>(0, std::min(x, w.last - pixels)), x, fetched);
             if (fetched + block_bytes < b.after + b.after_step)
                 fetched += block_bytes; // each tile fetches a part of what comes after it
         }
+    }
+
+    /// The pixels from `x` on, at most `pixels` of them, in a tile of just so many.
+    template <int blocks, int pixels, bool partial>
+    static void rest(std::byte *to, const WindowSums &w, const WindowBlocks &b, int64_t x, const std::byte *fetched)
+    {
+        if constexpr (pixels > 1)
+            if (w.last - x < pixels)
+                return rest<blocks, pixels - 1, partial>(to, w, b, x, fetched);
+        Tile::template make<blocks, pixels, partial>(to, w.stride, w, b, x, fetched);
     }
 
     /// The pixels [first, w.last) of a tile that begins with the pixel `x`. `to`: the first channel of pixel 0.

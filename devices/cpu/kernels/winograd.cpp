@@ -2,15 +2,13 @@
 #include "post_ops.h"
 #include "slices.h"
 #include "window.h"
+#include "window_sums.h"
 #include "winograd_tiles.h"
 
 #include <algorithm>
 
 namespace leat::cpu {
 namespace {
-
-using namespace onednn;
-using Argument = PrimitiveKernel::Argument;
 
 /// Pictures in tiles, which are numbered over all pictures, row by row.
 class Tiling {
@@ -25,8 +23,9 @@ class Tiling {
     int64_t wide_outs() const { return (outs + winograd_channels - 1) / winograd_channels * winograd_channels; }
     int64_t weight_bytes() const { return winograd_points * ins * wide_outs() * 4; }
     int64_t bytes(int64_t block) const { return winograd_points * block * (ins + wide_outs()) * 4; }
-    /// Tiles of one block: the products of all points of a block are one batched matrix product. Each block reads all
-    /// weights, and a large one writes and reads its tiles in the third cache; the product wants some rows.
+    int64_t wide_blocks() const { return wide_outs() / window_channels; }
+    /// Tiles of one block. Each block reads all weights, and a large one writes and reads its tiles in the third cache;
+    /// the products want some rows, best a multiple of six.
     int64_t block() const
     {
         constexpr int64_t rows_wanted = 16;
@@ -35,7 +34,9 @@ class Tiling {
         for (int64_t blocks = 2; blocks <= most; blocks++)
             if (memory_nanoseconds(blocks) < memory_nanoseconds(best))
                 best = blocks;
-        return (tiles() + best - 1) / best;
+        constexpr int64_t together = 6;
+        const int64_t block = (tiles() + best - 1) / best;
+        return block < together ? block : (block + together - 1) / together * together;
     }
 
   private:
@@ -59,29 +60,32 @@ Tiling tiling_of(const Slice &slice)
 /// 3x3 convolutions as products of transformed tiles, block by block.
 class Winograd final : public Kernel {
   public:
-    Winograd(const Tiling &tiling, std::unique_ptr<Kernel> product, Tensor bias, std::vector<UnaryStage> stages)
-        : t_(tiling), block_(tiling.block()), product_(std::move(product)), bias_(std::move(bias)),
-          stages_(std::move(stages))
+    Winograd(const Tiling &tiling, Constant weights, Tensor bias, std::vector<UnaryStage> stages)
+        : t_(tiling), block_(tiling.block()), weights_(std::move(weights)), bias_(std::move(bias)),
+          stages_(std::move(stages)), nothing_(static_cast<size_t>(tiling.wide_outs()), 0.f)
     {
     }
 
-    /// Bytes for the transformed tiles of a block, before and after the product.
-    static size_t source_bytes(const Tiling &t) { return bytes(t.block() * t.ins); }
-    static size_t result_bytes(const Tiling &t) { return bytes(t.block() * t.wide_outs()); }
+    /// Bytes: the transformed tiles of a block, before and after the products, and where the numbers of one lie.
+    size_t scratch() const
+    {
+        return source_bytes() + bytes(block_ * t_.wide_outs()) + static_cast<size_t>(t_.ins) * sizeof(std::byte *);
+    }
 
-    void prepare() override { product_->prepare(); }
+    void prepare() override { weights_.tensor(); }
 
     void run(const Launch &launch) const override
     {
         const auto *in = reinterpret_cast<const float *>(launch.in[0]);
         auto *out = reinterpret_cast<float *>(launch.out[0]);
-        const std::byte *source = launch.scratch;
-        std::byte *result = launch.scratch + source_bytes(t_);
+        std::byte *result = launch.scratch + source_bytes();
+        const Tensor weights = weights_.tensor();
         for (int64_t first = 0; first < t_.tiles(); first += block_) {
-            for (int64_t i = 0; i < block_; i++)
-                read(in, std::min(first + i, t_.tiles() - 1), reinterpret_cast<float *>(launch.scratch) + i * t_.ins);
-            product_->run({{&source, 1}, {&result, 1}, result + result_bytes(t_), launch.kept, {}});
-            for (int64_t i = 0; i < std::min(block_, t_.tiles() - first); i++)
+            const int64_t count = std::min(block_, t_.tiles() - first);
+            for (int64_t i = 0; i < count; i++)
+                read(in, first + i, reinterpret_cast<float *>(launch.scratch) + i * t_.ins);
+            multiply(launch.scratch, weights, result, count);
+            for (int64_t i = 0; i < count; i++)
                 write(out, first + i, reinterpret_cast<const float *>(result) + i * t_.wide_outs());
         }
     }
@@ -89,11 +93,37 @@ class Winograd final : public Kernel {
   private:
     const Tiling t_;
     const int64_t block_;
-    std::unique_ptr<Kernel> product_;
-    Tensor bias_;
-    std::vector<UnaryStage> stages_;
+    const Constant weights_;
+    const Tensor bias_;
+    const std::vector<UnaryStage> stages_;
+    const std::vector<float> nothing_; ///< is added to the products
 
     static size_t bytes(int64_t numbers) { return static_cast<size_t>(winograd_points * numbers) * sizeof(float); }
+
+    size_t source_bytes() const { return bytes(block_ * t_.ins); }
+
+    /// One product of matrices for each point of so many tiles.
+    void multiply(const std::byte *source, const Tensor &weights, std::byte *result, int64_t tiles) const
+    {
+        auto *taps = reinterpret_cast<const std::byte **>(result + bytes(block_ * t_.wide_outs()));
+        for (int64_t i = 0; i < t_.ins; i++)
+            taps[i] = source + i * window_number;
+        WindowSums w{.taps = taps,
+                     .count = t_.ins,
+                     .last_tap = t_.ins,
+                     .step = t_.ins * window_number,
+                     .bias = nothing_.data(),
+                     .outs = t_.wide_outs(),
+                     .stride = t_.wide_outs() * window_number};
+        const int64_t point = t_.ins * t_.wide_outs() * window_number;
+        for (int64_t p = 0; p < winograd_points; p++) {
+            w.weights = weights.raw() + p * point;
+            w.next = p + 1 < winograd_points ? w.weights + point : nullptr;
+            w.first = p * block_;
+            w.last = w.first + tiles;
+            window_sums(result, w);
+        }
+    }
 
     struct Position {
         int64_t picture, y, x; ///< the first pixel of the tile of the result
@@ -127,53 +157,40 @@ class Winograd final : public Kernel {
     }
 };
 
-/// The filters' points as a matrix of in by out channels for each point, with zeros for channels beyond the last, in
-/// the format of `to`. Some input channels at a time: memory that is used again need not be cleared again by the
-/// system.
-void transform(const Tensor &filters, int64_t wide_outs, std::byte *target, const Desc &to)
+/// Of each point the filters' weights as window_sums() reads them, with zeros for channels beyond the last.
+Constant transformed(Weights &all, const Tensor &filters, const Tiling &t)
 {
-    const int64_t outs = filters.dim(0), ins = filters.dim(1);
-    constexpr int64_t together = 64;
-    const int64_t block = ins % together == 0 ? together : ins;
-    const Layout points = Layout::dense(Type::f32, {winograd_points, block, wide_outs});
-    Tensor part(Type::f32, points.dims);
-    std::ranges::fill(part.values<float>(), 0.f);
-    for (int64_t first = 0; first < ins; first += block) {
-        for (int64_t i = 0; i < block; i++)
-            winograd_filters(part.data<float>() + i * wide_outs, block * wide_outs,
-                             filters.data<float>() + (first + i) * 9, ins * 9, outs);
-        reorder(part.raw(), desc(points), target,
-                block == ins ? to : to.submemory_desc(points.dims, {0, first, 0}));
-    }
+    const Shape shape{winograd_points, t.wide_blocks(), t.ins, window_channels};
+    return all.later(filters, "winograd in groups of 64", Type::f32, shape, [=, memory = all.memory()] {
+        Tensor points = memory->allocate(Type::f32, shape);
+        if (t.outs < t.wide_outs())
+            std::ranges::fill(points.values<float>(), 0.f);
+        const WindowGroups groups(t.outs);
+        for (int64_t group = 0; group < groups.groups; group++) {
+            const int64_t first = groups.first(group) * window_channels;
+            const int64_t wide = groups.first(group + 1) * window_channels - first;
+            for (int64_t i = 0; i < t.ins; i++)
+                winograd_filters(points.data<float>() + first * t.ins + i * wide, t.ins * t.wide_outs(),
+                                 filters.data<float>() + (first * t.ins + i) * 9, t.ins * 9,
+                                 std::min(wide, t.outs - first));
+        }
+        return points;
+    });
 }
 
 Choice convolve(const NodeFacts &facts, const Slice &slice)
 {
     const Tiling t = tiling_of(slice);
-    const Layout weights = Layout::dense(Type::f32, {winograd_points, t.ins, t.wide_outs()});
-    const Desc source = desc(Layout::dense(Type::f32, {winograd_points, t.block(), t.ins}));
-    const Desc result = desc(Layout::dense(Type::f32, {winograd_points, t.block(), t.wide_outs()}));
-    const Made made = matmul(source, any(Type::f32, weights.dims), Desc(), result, attributes());
-    const Constant constant =
-        in_form(facts.weights, *facts.constant(1), "winograd " + form_of(made.weights), made.weights,
-                [filters = *facts.constant(1), outs = t.wide_outs(), to = made.weights](std::byte *target) {
-                    transform(filters, outs, target, to);
-                });
-    std::vector<Argument> arguments{{DNNL_ARG_SRC, source, Argument::From::in},
-                                    {DNNL_ARG_WEIGHTS, made.weights, Argument::From::constant, 0, constant},
-                                    {DNNL_ARG_DST, result, Argument::From::out}};
-    if (made.scratchpad.get_size() > 0)
-        arguments.push_back({DNNL_ARG_SCRATCHPAD, made.scratchpad, Argument::From::scratch});
     UnaryStages stages = unary_stages(facts.node, 0, Type::f32, false);
     Choice choice;
     choice.in = {{0, slice.in}};
     choice.out = {slice.out};
     choice.post_ops = stages.count;
-    choice.scratch = Winograd::source_bytes(t) + Winograd::result_bytes(t) + made.scratchpad.get_size();
-    choice.detail = made.implementation + " on tiles of F(4x4, 3x3)";
-    choice.kernel =
-        std::make_unique<Winograd>(t, std::make_unique<PrimitiveKernel>(made.primitive, std::move(arguments)),
-                                   facts.has(2) ? *facts.constant(2) : Tensor(), std::move(stages.stages));
+    choice.detail = "on tiles of F(4x4, 3x3)";
+    auto kernel = std::make_unique<Winograd>(t, transformed(facts.weights, *facts.constant(1), t),
+                                             facts.has(2) ? *facts.constant(2) : Tensor(), std::move(stages.stages));
+    choice.scratch = kernel->scratch();
+    choice.kernel = std::move(kernel);
     return choice;
 }
 
@@ -199,9 +216,9 @@ bool is_3_by_3(const WindowAxis &axis)
 
 Attempt attempt_winograd(const NodeFacts &facts)
 {
-    if (auto fault = convolution_fault(facts); !fault.empty())
+    if (auto fault = onednn::convolution_fault(facts); !fault.empty())
         return fault;
-    const auto axes = windows_of(facts.attributes(), facts.dims(0), spatial(facts.dims(1)));
+    const auto axes = windows_of(facts.attributes(), facts.dims(0), onednn::spatial(facts.dims(1)));
     if (facts.type(0) != Type::f32 || axes.size() != 2 || !std::all_of(axes.begin(), axes.end(), is_3_by_3) ||
         facts.attributes().integer("group", 1) != 1)
         return "it is no f32 convolution of 3x3 in steps of one without groups";
@@ -212,13 +229,8 @@ Attempt attempt_winograd(const NodeFacts &facts)
         return "its input's channels are no multiple of " + std::to_string(winograd_channels);
     if (!pays(tiling))
         return "the transforms would take longer than they save";
-    return or_refusal([&]() -> Attempt {
-        Choice choice = solve_slices(facts, whole, cut_pictures(whole, facts.threads),
-                                     [&](const Slice &slice) { return convolve(facts, slice); });
-        if (is_slow(choice.detail))
-            return "oneDNN has no optimised product of matrices here";
-        return choice;
-    });
+    return solve_slices(facts, whole, cut_pictures(whole, facts.threads),
+                        [&](const Slice &slice) { return convolve(facts, slice); });
 }
 
 } // namespace leat::cpu
