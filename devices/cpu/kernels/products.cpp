@@ -11,66 +11,65 @@
 namespace leat::cpu {
 namespace {
 
-/// Pixels of pictures that lie at other distances than one step: elements.
+/// Pixels of pictures that do not lie one after the other; some may be padding.
 struct Pixels {
-    int64_t pictures, height, width;
-    int64_t picture, row, pixel; ///< from one to the next
+    int64_t pictures = 1;
+    WindowAxis y, x;                         ///< whose windows are single pixels
+    int64_t picture = 0, row = 0, pixel = 0; ///< in the input, from one to the next: elements
+    int64_t channels = 1;                    ///< side by side
 
-    int64_t count() const { return pictures * height * width; }
-    int64_t offset(int64_t i) const
+    int64_t count() const { return pictures * y.output * x.output; }
+
+    void copy(std::byte *to, const std::byte *in, int64_t index, int64_t element) const
     {
-        return i / (height * width) * picture + i / width % height * row + i % width * pixel;
+        const int64_t column = x.at(index % x.output, 0), line = y.at(index / x.output % y.output, 0);
+        const auto bytes = static_cast<size_t>(channels * element);
+        if (column < 0 || column >= x.input || line < 0 || line >= y.input)
+            std::memset(to, 0, bytes);
+        else
+            std::memcpy(to, in + (index / x.output / y.output * picture + line * row + column * pixel) * element,
+                        bytes);
     }
 };
 
-/// A product of pixels and weights.
+/// A product of rows of numbers, or of pixels, and weights.
 struct Product {
     Type type; ///< of what it reads: f32 or bf16
-    int64_t pixels, ins, outs;
-    int64_t step; ///< of the input, from one pixel to the next: elements; 0 for one pixel, which is read as many
+    int64_t rows, ins, outs;
+    int64_t step;                     ///< from one row to the next: elements; 0 for one row, which is read as many
     std::optional<Pixels> gathered{}; ///< are copied first, to lie one after the other
 
     int64_t element() const { return static_cast<int64_t>(size_of(type)); }
-    /// Bytes, as many as tiles read.
-    int64_t gathered_bytes() const
-    {
-        return gathered ? (std::max(pixels, window_pixels) * ins * element() + 63) / 64 * 64 : 0;
-    }
     /// What window_sums() counts: pairs of bf16.
     int64_t numbers() const { return ins * element() / window_number; }
-    /// Pixels that fit into so much of a cache, with what is made of them.
-    int64_t pixels_of(int64_t bytes) const
+    /// Rows that fit into a cache with what is made of them. `narrows`: f32 in between.
+    int64_t rows_at_once(bool narrows) const
     {
         constexpr int64_t whole_tiles = 24; // of all sizes
-        return std::max(2 * whole_tiles, bytes / ((ins + outs) * element()) / whole_tiles * whole_tiles);
+        const int64_t cache = (narrows ? 32 : 192) * 1024;
+        return std::max(2 * whole_tiles, cache / ((ins + outs) * element()) / whole_tiles * whole_tiles);
     }
 };
 
-/// Pixels, or rows of a matrix, times weights.
-class Pointwise final : public Kernel {
+/// Rows times weights.
+class Products final : public Kernel {
   public:
-    Pointwise(const Product &product, Constant weights, std::vector<float> bias, bool added, UnaryStages stages,
-              int threads)
+    Products(const Product &product, Constant weights, std::vector<float> bias, bool added, UnaryStages stages,
+             int threads)
         : p_(product), weights_(std::move(weights)), bias_(std::move(bias)), no_bias_(bias_.size(), 0.f), added_(added),
           bounds_(take_bounds(stages)), stages_(std::move(stages.stages)), made_{stages.made},
-          at_once_(p_.pixels_of(narrows() ? 32 * 1024 : 192 * 1024)), threads_(threads)
+          at_once_(std::min(p_.rows_at_once(narrows()), (p_.rows + threads - 1) / threads)), threads_(threads)
     {
     }
 
-    /// Bytes: where the numbers of a pixel lie, the pixels that are gathered, and for each thread what it makes as f32,
-    /// when it becomes bf16 later.
-    size_t scratch() const { return static_cast<size_t>(table() + p_.gathered_bytes() + threads_ * room()); }
+    /// Bytes, for each thread: where the numbers of a row lie, rows that are gathered, and what it makes as f32, when
+    /// it becomes bf16 later.
+    size_t scratch() const { return static_cast<size_t>(threads_ * (table() + gathered() + room())); }
 
     void prepare() override { weights_.tensor(); }
 
     void run(const Launch &launch) const override
     {
-        const std::byte *in = p_.gathered ? launch.scratch + table() : launch.in[0];
-        if (p_.gathered)
-            gather(launch.scratch + table(), launch.in[0]);
-        auto *taps = reinterpret_cast<const std::byte **>(launch.scratch);
-        for (int64_t i = 0; i < p_.numbers(); i++)
-            taps[i] = in + i * window_number;
         parallel_for(threads_, threads_, [&](int64_t first, int64_t last) {
             for (int64_t part = first; part < last; part++)
                 run_part(launch, part);
@@ -85,41 +84,47 @@ class Pointwise final : public Kernel {
     const std::optional<std::array<float, 2>> bounds_;
     const std::vector<UnaryStage> stages_;
     const Floats made_;
-    const int64_t at_once_; ///< pixels
+    const int64_t at_once_; ///< rows
     const int threads_;
 
-    int64_t table() const { return (p_.numbers() * static_cast<int64_t>(sizeof(std::byte *)) + 63) / 64 * 64; }
+    static int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+    int64_t table() const { return rounded(p_.numbers() * static_cast<int64_t>(sizeof(std::byte *))); }
     bool narrows() const { return made_.type != Type::f32 && !stages_.empty(); }
-    int64_t room() const { return narrows() ? (at_once_ * p_.outs * window_number + 63) / 64 * 64 : 0; }
-
-    void gather(std::byte *to, const std::byte *from) const
+    int64_t room() const { return narrows() ? rounded(at_once_ * p_.outs * window_number) : 0; }
+    /// As many rows as tiles read.
+    int64_t gathered() const
     {
-        const int64_t bytes = p_.ins * p_.element();
-        parallel_for(p_.pixels, threads_, [&](int64_t first, int64_t last) {
-            for (int64_t i = first; i < last; i++)
-                std::memcpy(to + i * bytes, from + p_.gathered->offset(i) * p_.element(), static_cast<size_t>(bytes));
-        });
+        return p_.gathered ? rounded(std::max(at_once_, window_pixels) * p_.ins * p_.element()) : 0;
     }
 
     void run_part(const Launch &launch, int64_t part) const
     {
+        std::byte *scratch = launch.scratch + part * (table() + gathered() + room());
+        std::byte *rows = scratch + table(), *room = rows + gathered();
+        auto *taps = reinterpret_cast<const std::byte **>(scratch);
+        for (int64_t i = 0; i < p_.numbers(); i++)
+            taps[i] = (p_.gathered ? rows : launch.in[0]) + i * window_number;
         const Tensor weights = weights_.tensor();
-        WindowSums w{.taps = reinterpret_cast<const std::byte *const *>(launch.scratch),
+        WindowSums w{.taps = taps,
                      .count = p_.numbers(),
                      .step = p_.step * p_.element(),
                      .weights = weights.raw(),
                      .outs = p_.outs,
                      .made = narrows() ? Type::f32 : made_.type};
         w.stride = p_.outs * static_cast<int64_t>(size_of(w.made));
-        std::byte *room = launch.scratch + table() + p_.gathered_bytes() + part * this->room();
-        const int64_t end = p_.pixels * (part + 1) / threads_;
-        for (w.first = p_.pixels * part / threads_; w.first < end; w.first = w.last) {
-            w.last = std::min(end, w.first + at_once_);
-            std::byte *out = launch.out[0] + w.first * p_.outs * made_.element();
+        const int64_t end = p_.rows * (part + 1) / threads_;
+        for (int64_t first = p_.rows * part / threads_, last = first; first < end; first = last) {
+            last = std::min(end, first + at_once_);
+            std::byte *out = launch.out[0] + first * p_.outs * made_.element();
             std::byte *sums = narrows() ? room : out;
-            const int64_t count = (w.last - w.first) * p_.outs;
+            const int64_t count = (last - first) * p_.outs;
             if (narrows() && added_)
                 vector_widen(reinterpret_cast<float *>(room), out, count);
+            w.first = p_.gathered ? 0 : first;
+            w.last = w.first + last - first;
+            if (p_.gathered)
+                for (int64_t i = first; i < last; i++)
+                    p_.gathered->copy(rows + (i - first) * p_.ins * p_.element(), launch.in[0], i, p_.element());
             sum(sums - w.first * w.stride, w);
             for (const UnaryStage &stage : stages_)
                 stage.apply(reinterpret_cast<float *>(sums), reinterpret_cast<float *>(sums), nullptr, false, count,
@@ -129,7 +134,7 @@ class Pointwise final : public Kernel {
         }
     }
 
-    /// f32 in steps of so many channels that the weights of a tile stay in the second cache; the sums of bf16 are not
+    /// f32 in steps of so many numbers that the weights of a tile stay in the second cache; the sums of bf16 are not
     /// rounded in between.
     void sum(std::byte *to, WindowSums w) const
     {
@@ -203,10 +208,10 @@ std::string type_fault(const NodeFacts &facts, int64_t ins)
 Attempt attempt(const NodeFacts &facts, const Layout &in, const Product &product, const WindowWeights &weights,
                 Ending ending, const Layout &out, int threads)
 {
-    if (product.pixels < window_pixels)
+    if (product.rows < window_pixels)
         threads = 1;
     constexpr int64_t fewest_outs = 4; // of vectors of 16
-    if (product.outs < fewest_outs && product.pixels >= window_pixels)
+    if (product.outs < fewest_outs && product.rows >= window_pixels)
         return "it makes fewer than " + std::to_string(fewest_outs) + " channels";
     const Type made = ending.stages.made;
     if (ending.post_ops != facts.node.post_ops.size() || (ending.added && made != facts.out[0].type))
@@ -220,66 +225,81 @@ Attempt attempt(const NodeFacts &facts, const Layout &in, const Product &product
         choice.in.push_back({*ending.added, choice.out[0]});
     }
     choice.detail = detail_of(in.type, threads);
-    auto kernel = std::make_unique<Pointwise>(product, weights_in_groups(facts.weights, *facts.constant(1), weights),
-                                              bias_in_blocks(ending.bias, product.outs), ending.added.has_value(),
-                                              std::move(ending.stages), threads);
+    auto kernel = std::make_unique<Products>(product, weights_in_groups(facts.weights, *facts.constant(1), weights),
+                                             bias_in_blocks(ending.bias, product.outs), ending.added.has_value(),
+                                             std::move(ending.stages), threads);
     choice.scratch = kernel->scratch();
     choice.kernel = std::move(kernel);
     return choice;
 }
 
-std::string convolution_fault(const NodeFacts &facts)
-{
-    if (auto fault = onednn::convolution_fault(facts); !fault.empty())
-        return fault;
-    const auto axes = windows_of(facts.attributes(), facts.dims(0), onednn::spatial(facts.dims(1)));
-    const bool pixels = std::all_of(axes.begin(), axes.end(), [](const WindowAxis &axis) {
-        return axis.kernel == 1 && axis.pad_begin == 0 && axis.at(axis.output - 1, 0) < axis.input;
-    });
-    if (facts.attributes().integer("group", 1) != 1 || !pixels)
-        return "it is no convolution of pixels";
-    return type_fault(facts, facts.dims(0)[1]);
-}
-
-/// The pixels of `in`, whose channels lie side by side, that the convolution reads.
+/// Those that 1x1 windows over `in`, whose channels lie side by side, read on one axis or two.
 Pixels pixels_of(const Layout &in, std::span<const WindowAxis> axes)
 {
-    Pixels pixels{in.dims[0], 1, axes.back().output, in.strides[0], 0, in.strides.back() * axes.back().stride};
+    Pixels pixels;
+    pixels.pictures = in.dims[0];
+    pixels.channels = in.dims[1];
+    pixels.picture = in.strides[0];
+    pixels.x = axes.back();
+    pixels.pixel = in.strides.back();
     if (axes.size() == 2) {
-        pixels.height = axes[0].output;
-        pixels.row = in.strides[2] * axes[0].stride;
+        pixels.y = axes[0];
+        pixels.row = in.strides[2];
     }
     return pixels;
 }
 
-Pixels in_one_row(int64_t count, int64_t step)
+/// Rows that lie one after the other. A single one is read as many; few are gathered, with room for as many as tiles
+/// read.
+Product product_of_rows(Type type, int64_t rows, int64_t ins, int64_t outs, int64_t step)
 {
-    return {1, 1, count, 0, 0, step};
-}
-
-/// Single pixels are read as many; few ones are gathered, for tiles read as many as they have, and so are those that do
-/// not lie one after the other.
-Product product_of(Type type, int64_t ins, int64_t outs, const Pixels &pixels, std::optional<int64_t> step)
-{
-    Product product{type, pixels.count(), ins, outs, pixels.count() > 1 ? step.value_or(0) : 0};
-    if (product.pixels > 1 && (!step || product.pixels < window_pixels)) {
+    Product product{type, rows, ins, outs, rows > 1 ? step : 0};
+    if (rows > 1 && rows < window_pixels) {
+        Pixels pixels;
+        pixels.x.output = pixels.x.input = rows;
+        pixels.pixel = step;
+        pixels.channels = ins;
         product.gathered = pixels;
-        product.step = product.ins;
+        product.step = ins;
     }
     return product;
 }
 
-/// A 1x1 convolution. `step`: from one pixel of `in` to the next, when they are read one after the other.
+/// A 1x1 convolution. `step`: from one pixel to the next; absent when they do not lie one after the other.
 Attempt attempt_pixels(const NodeFacts &facts, const Slice &slice, std::optional<int64_t> step, int threads)
 {
-    if (!step && slice.axes.size() > 2)
-        return "its pixels lie apart in three axes";
     Ending ending{facts.constant(2)};
     add_post_ops(ending, facts, 0);
-    const Pixels pixels =
-        step ? in_one_row(slice.in.count() / slice.in.dims[1], *step) : pixels_of(slice.in, slice.axes);
-    const Product product = product_of(slice.in.type, slice.in.dims[1], facts.dims(1)[0], pixels, step);
-    return attempt(facts, slice.in, product, window_weights(facts.dims(1)), std::move(ending), slice.out, threads);
+    const Layout &in = slice.in;
+    const int64_t ins = in.dims[1], outs = facts.dims(1)[0];
+    Product product;
+    if (step) {
+        product = product_of_rows(in.type, in.count() / ins, ins, outs, *step);
+    } else {
+        if (slice.axes.size() > 2)
+            return "its pixels lie apart on three axes";
+        const Pixels pixels = pixels_of(in, slice.axes);
+        product = {in.type, pixels.count(), ins, outs, ins, pixels};
+    }
+    return attempt(facts, in, product, window_weights(facts.dims(1)), std::move(ending), slice.out, threads);
+}
+
+std::string fault_of(const NodeFacts &facts)
+{
+    if (auto fault = onednn::convolution_fault(facts); !fault.empty())
+        return fault;
+    const Shape &weights = facts.dims(1);
+    if (facts.attributes().integer("group", 1) != 1 || count_of(weights) != weights[0] * weights[1])
+        return "it is no convolution of pixels";
+    return type_fault(facts, facts.dims(0)[1]);
+}
+
+/// With some channels of wider pixels where they lie, too.
+Slice as_it_lies(Slice whole, const Layout &in)
+{
+    if (in.strides[1] == 1 || in.dims[1] == 1)
+        whole.in = in;
+    return whole;
 }
 
 /// Whether the first post-op adds a constant to each column.
@@ -296,7 +316,7 @@ bool adds_constant(const NodeFacts &facts, int64_t columns)
 
 Attempt attempt_pointwise(const NodeFacts &facts)
 {
-    if (auto fault = convolution_fault(facts); !fault.empty())
+    if (auto fault = fault_of(facts); !fault.empty())
         return fault;
     Slice whole = whole_convolution(facts);
     const Layout &in = facts.in[0].layout;
@@ -308,7 +328,7 @@ Attempt attempt_pointwise(const NodeFacts &facts)
 
 Attempt attempt_pointwise(const NodeFacts &facts, const Slice &slice)
 {
-    if (auto fault = convolution_fault(facts); !fault.empty())
+    if (auto fault = fault_of(facts); !fault.empty())
         return fault;
     return attempt_pixels(facts, slice, slice.in.dims[1], 1);
 }
@@ -337,8 +357,8 @@ Attempt attempt_rows(const NodeFacts &facts)
     if (in.count() == 0)
         return "it has no rows";
     const WindowWeights weights{outs, ins, 1, transposed ? ins : 1, transposed ? 1 : outs, 1};
-    return attempt(facts, in, product_of(in.type, ins, outs, in_one_row(in.count() / ins, ins), ins), weights,
-                   std::move(ending), facts.out[0], facts.threads);
+    return attempt(facts, in, product_of_rows(in.type, in.count() / ins, ins, outs, ins), weights, std::move(ending),
+                   facts.out[0], facts.threads);
 }
 
 } // namespace leat::cpu
