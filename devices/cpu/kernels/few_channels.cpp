@@ -1,35 +1,50 @@
 #include "devices/cpu/team.h"
 #include "elementwise.h"
+#include "interleave_rows.h"
+#include "post_ops.h"
 #include "window.h"
 #include "window_sums.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace leat::cpu {
 namespace {
 
 /// Sizes, and how the picture lies: planes of numbers side by side, or pixels of channels.
 struct Shapes {
+    Type type; ///< f32 or bf16
     int64_t batch, ins, outs;
     WindowAxis y, x;
     int64_t picture, row, plane; ///< in the input, from one to the next: elements
     bool planes;
 
-    int64_t taps() const { return y.kernel * x.kernel * ins; }
+    int64_t element() const { return static_cast<int64_t>(size_of(type)); }
+    /// Whether rows are copied to pixels of pairs, with zeros for what the last pair lacks.
+    bool in_pairs() const { return type != Type::f32; }
+    int64_t wide_ins() const { return in_pairs() ? (ins + 1) / 2 * 2 : ins; }
+    /// What window_sums() counts.
+    int64_t numbers() const { return y.kernel * x.kernel * wide_ins() * element() / window_number; }
     /// Columns that windows read, those of pixels beyond the last too.
     int64_t columns() const { return (std::max(x.output, window_pixels) - 1) * x.stride + x.reach(); }
-    int64_t row_numbers() const { return columns() * ins; }
+    int64_t row_bytes() const { return columns() * wide_ins() * element(); }
+    /// From one column of a row, and from one number of a pixel, to the next: bytes.
+    int64_t column_bytes() const { return planes && !in_pairs() ? window_number : wide_ins() * element(); }
+    int64_t number_bytes() const { return planes && !in_pairs() ? columns() * window_number : window_number; }
 };
 
 /// Rows of the input as the windows of one row after the other need them, with zeros around.
 class Rows {
   public:
-    /// `memory`: size() numbers.
-    Rows(const Shapes &shapes, float *memory) : s_(shapes), memory_(memory) { std::fill_n(memory, size(shapes), 0.f); }
+    /// `memory`: size() bytes.
+    Rows(const Shapes &shapes, std::byte *memory) : s_(shapes), memory_(memory)
+    {
+        std::memset(memory, 0, static_cast<size_t>(size(shapes)));
+    }
 
-    static int64_t size(const Shapes &s) { return (s.y.reach() + 1) * s.row_numbers(); }
+    static int64_t size(const Shapes &s) { return (s.y.reach() + 1) * s.row_bytes(); }
 
-    void begin(const float *picture)
+    void begin(const std::byte *picture)
     {
         picture_ = picture;
         next_ = 0;
@@ -45,27 +60,48 @@ class Rows {
     }
 
     /// The first column of the padding on the left.
-    const float *row(int64_t y) const
+    const std::byte *row(int64_t y) const
     {
-        return memory_ + (y < 0 || y >= s_.y.input ? s_.y.reach() : y % s_.y.reach()) * s_.row_numbers();
+        return y < 0 || y >= s_.y.input ? zeros() : memory_ + y % s_.y.reach() * s_.row_bytes();
     }
 
   private:
     const Shapes &s_;
-    float *memory_;
-    const float *picture_ = nullptr;
+    std::byte *memory_;
+    const std::byte *picture_ = nullptr;
     int64_t next_ = 0;
+
+    const std::byte *zeros() const { return memory_ + s_.y.reach() * s_.row_bytes(); }
 
     void copy(int64_t y)
     {
         const int64_t count = std::clamp<int64_t>(s_.columns() - s_.x.pad_begin, 0, s_.x.input);
-        float *to = memory_ + y % s_.y.reach() * s_.row_numbers();
-        const float *from = picture_ + y * s_.row;
-        if (!s_.planes)
-            std::copy_n(from, count * s_.ins, to + s_.x.pad_begin * s_.ins);
-        else
+        std::byte *to = memory_ + y % s_.y.reach() * s_.row_bytes() + s_.x.pad_begin * s_.column_bytes();
+        const std::byte *from = picture_ + y * s_.row * s_.element();
+        if (s_.planes && s_.in_pairs())
+            interleave(to, from, count);
+        else if (s_.planes)
             for (int64_t c = 0; c < s_.ins; c++)
-                std::copy_n(from + c * s_.plane, count, to + c * s_.columns() + s_.x.pad_begin);
+                copy_bytes(to + c * s_.number_bytes(), from + c * s_.plane * s_.element(), count * s_.element());
+        else if (s_.wide_ins() == s_.ins)
+            copy_bytes(to, from, count * s_.column_bytes());
+        else
+            for (int64_t x = 0; x < count; x++)
+                copy_bytes(to + x * s_.column_bytes(), from + x * s_.ins * s_.element(), s_.ins * s_.element());
+    }
+
+    static void copy_bytes(std::byte *to, const std::byte *from, int64_t bytes)
+    {
+        std::memcpy(to, from, static_cast<size_t>(bytes));
+    }
+
+    void interleave(std::byte *to, const std::byte *planes, int64_t count) const
+    {
+        InterleavedRows rows{.operands = static_cast<size_t>(s_.wide_ins()), .to = to, .rows = 1, .length = count};
+        for (size_t c = 0; c < rows.operands; c++)
+            rows.from[c] =
+                c < static_cast<size_t>(s_.ins) ? planes + static_cast<int64_t>(c) * s_.plane * s_.element() : zeros();
+        interleave_rows(rows, size_of(s_.type));
     }
 };
 
@@ -74,12 +110,12 @@ class FewChannels final : public Kernel {
   public:
     FewChannels(const Shapes &shapes, Constant weights, std::vector<float> bias, UnaryStages stages, int threads)
         : s_(shapes), weights_(std::move(weights)), bias_(std::move(bias)), bounds_(take_bounds(stages)),
-          stages_(std::move(stages.stages)), threads_(threads)
+          stages_(std::move(stages.stages)), made_{stages.made}, threads_(threads)
     {
     }
 
-    /// Bytes: of each thread the rows that it reads.
-    size_t scratch() const { return static_cast<size_t>(threads_ * room()) * sizeof(float); }
+    /// Bytes: of each thread the rows that it reads, and one that it makes as f32, when it becomes bf16 later.
+    size_t scratch() const { return static_cast<size_t>(threads_ * (rows() + room())); }
 
     void prepare() override { weights_.tensor(); }
 
@@ -88,7 +124,7 @@ class FewChannels final : public Kernel {
         const int64_t rows = s_.batch * s_.y.output;
         parallel_for(threads_, threads_, [&](int64_t first, int64_t last) {
             for (int64_t part = first; part < last; part++)
-                run_rows(launch, reinterpret_cast<float *>(launch.scratch) + part * room(), rows * part / threads_,
+                run_rows(launch, launch.scratch + part * (this->rows() + room()), rows * part / threads_,
                          rows * (part + 1) / threads_);
         });
     }
@@ -99,52 +135,57 @@ class FewChannels final : public Kernel {
     const std::vector<float> bias_;
     const std::optional<std::array<float, 2>> bounds_;
     const std::vector<UnaryStage> stages_;
+    const Floats made_;
     const int threads_;
 
-    int64_t room() const { return (Rows::size(s_) + 15) / 16 * 16; }
+    static int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+    int64_t rows() const { return rounded(Rows::size(s_)); }
+    bool narrows() const { return made_.type != Type::f32 && !stages_.empty(); }
+    int64_t room() const { return narrows() ? rounded(s_.x.output * s_.outs * window_number) : 0; }
 
-    void run_rows(const Launch &launch, float *memory, int64_t first, int64_t last) const
+    void run_rows(const Launch &launch, std::byte *memory, int64_t first, int64_t last) const
     {
-        const auto *in = reinterpret_cast<const float *>(launch.in[0]);
         const Tensor weights = weights_.tensor();
-        std::vector<const std::byte *> taps(static_cast<size_t>(s_.taps()));
-        const WindowSums windows{.taps = taps.data(),
-                                 .count = s_.taps(),
-                                 .last_tap = s_.taps(),
-                                 .step = (s_.planes ? s_.x.stride : s_.x.stride * s_.ins) * window_number,
-                                 .weights = weights.raw(),
-                                 .bias = bias_.data(),
-                                 .bounds = bounds_,
-                                 .outs = s_.outs,
-                                 .stride = s_.outs * window_number,
-                                 .last = s_.x.output};
+        std::vector<const std::byte *> taps(static_cast<size_t>(s_.numbers()));
+        WindowSums windows{.taps = taps.data(),
+                           .count = s_.numbers(),
+                           .last_tap = s_.numbers(),
+                           .step = s_.x.stride * s_.column_bytes(),
+                           .weights = weights.raw(),
+                           .bias = bias_.data(),
+                           .bounds = bounds_,
+                           .outs = s_.outs,
+                           .made = narrows() ? Type::f32 : made_.type,
+                           .last = s_.x.output};
+        windows.stride = s_.outs * static_cast<int64_t>(size_of(windows.made));
         const int64_t numbers = s_.x.output * s_.outs;
         Rows rows(s_, memory);
         for (int64_t i = first; i < last; i++) {
             const int64_t position = i % s_.y.output;
             if (i == first || position == 0)
-                rows.begin(in + i / s_.y.output * s_.picture);
+                rows.begin(launch.in[0] + i / s_.y.output * s_.picture * s_.element());
             rows.advance(position);
             find_taps(taps, rows, position);
-            std::byte *out = launch.out[0] + i * numbers * window_number;
-            window_sums(out, windows);
-            auto *sums = reinterpret_cast<float *>(out);
+            std::byte *out = launch.out[0] + i * numbers * made_.element();
+            std::byte *made = narrows() ? memory + this->rows() : out;
+            (s_.in_pairs() ? window_sums_bf16 : window_sums)(made, windows);
+            auto *sums = reinterpret_cast<float *>(made);
             for (const UnaryStage &stage : stages_)
                 stage.apply(sums, sums, nullptr, false, numbers, stage.a, stage.b);
+            if (narrows())
+                vector_narrow(out, sums, numbers);
         }
     }
 
     void find_taps(std::vector<const std::byte *> &taps, const Rows &rows, int64_t position) const
     {
+        const int64_t numbers = s_.wide_ins() * s_.element() / window_number;
         auto tap = taps.begin();
         for (int64_t y = 0; y < s_.y.kernel; y++) {
-            const float *row = rows.row(s_.y.at(position, y));
+            const std::byte *row = rows.row(s_.y.at(position, y));
             for (int64_t x = 0; x < s_.x.kernel; x++)
-                for (int64_t c = 0; c < s_.ins; c++) {
-                    const int64_t column = x * s_.x.dilation;
-                    *tap++ = reinterpret_cast<const std::byte *>(
-                        row + (s_.planes ? c * s_.columns() + column : column * s_.ins + c));
-                }
+                for (int64_t n = 0; n < numbers; n++)
+                    *tap++ = row + x * s_.x.dilation * s_.column_bytes() + n * s_.number_bytes();
         }
     }
 };
@@ -164,8 +205,10 @@ Attempt attempt_few_channels(const NodeFacts &facts)
     constexpr int64_t most_channels = 4, fewest_outs = 8, most_taps = 256; // their weights stay in the first cache
     if (auto fault = onednn::convolution_fault(facts); !fault.empty())
         return fault;
-    if (facts.type(0) != Type::f32 || facts.dims(0).size() != 4 || facts.attributes().integer("group", 1) != 1)
-        return "it is no f32 convolution of pictures without groups";
+    if (facts.dims(0).size() != 4 || facts.attributes().integer("group", 1) != 1)
+        return "it is no convolution of pictures without groups";
+    if (auto fault = window_sums_fault(facts.type(0)); !fault.empty())
+        return fault;
     const Shape &weights = facts.dims(1);
     if (weights[1] > most_channels || weights[0] < fewest_outs || count_of(weights) / weights[0] > most_taps)
         return "it reads more than " + std::to_string(most_channels) + " channels or " + std::to_string(most_taps) +
@@ -174,13 +217,15 @@ Attempt attempt_few_channels(const NodeFacts &facts)
     constexpr int64_t farthest = 64; // rows that are read and dropped cost memory
     if (axes[0].reach() > farthest || axes[1].reach() > farthest || axes[1].stride > farthest)
         return "its windows reach farther than " + std::to_string(farthest) + " pixels";
-    const Layout in = readable(facts.in[0].layout), out = Layout::channels_last(Type::f32, facts.out[0].dims);
-    const Shapes shapes{in.dims[0],    in.dims[1],    weights[0],    axes[0],           axes[1],
-                        in.strides[0], in.strides[2], in.strides[1], in.strides[3] == 1};
-    UnaryStages stages = unary_stages(facts.node, 0, Type::f32, false);
+    const Layout in = readable(facts.in[0].layout), out = Layout::channels_last(in.type, facts.out[0].dims);
+    const Shapes shapes{in.type, in.dims[0],    in.dims[1],    weights[0],    axes[0],
+                        axes[1], in.strides[0], in.strides[2], in.strides[1], in.strides[3] == 1};
+    UnaryStages stages = unary_stages(facts.node, 0, in.type, in.type != Type::f32);
+    if (in.type != Type::f32 && stages.count != facts.node.post_ops.size())
+        return "it does not take all of the post-ops";
     Choice choice;
     choice.in = {{0, in}};
-    choice.out = {out};
+    choice.out = {onednn::typed(out, stages.made)};
     choice.post_ops = stages.count;
     choice.detail = detail_of(in.type, facts.threads);
     auto kernel = std::make_unique<FewChannels>(

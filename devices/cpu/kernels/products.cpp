@@ -195,13 +195,9 @@ void add_post_ops(Ending &ending, const NodeFacts &facts, size_t done)
 
 std::string type_fault(const NodeFacts &facts, int64_t ins)
 {
-    if (facts.type(0) != Type::bf16)
-        return "";
-    if (!has_window_sums_bf16())
-        return "this processor does not multiply pairs of bf16";
-    if (onednn::has_tiles())
-        return "oneDNN multiplies bf16 in tiles";
-    return ins % 2 != 0 ? "its channels are no pairs" : "";
+    if (auto fault = window_sums_fault(facts.type(0)); !fault.empty())
+        return fault;
+    return facts.type(0) != Type::f32 && ins % 2 != 0 ? "its channels are no pairs" : "";
 }
 
 /// `out` and, in facts.out, what is added have the same places.

@@ -1,5 +1,6 @@
 #include "window_sums.h"
 
+#include "devices/cpu/onednn.h"
 #include "window_tiles.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -238,6 +239,15 @@ bool has_window_sums_bf16()
 }
 #endif
 
+std::string window_sums_fault(Type type)
+{
+    if (type == Type::f32)
+        return "";
+    if (!has_window_sums_bf16())
+        return "this processor does not multiply pairs of bf16";
+    return onednn::has_tiles() ? "oneDNN multiplies bf16 in tiles" : "";
+}
+
 namespace {
 
 /// So many inputs lie `together`.
@@ -249,7 +259,7 @@ template <class T> void write_groups(T *to, const T *from, const WindowWeights &
             for (int64_t c = 0; c < w.ins; c += together)
                 for (int64_t o = all.first(group) * window_channels; o < all.first(group + 1) * window_channels; o++)
                     for (int64_t i = c; i < c + together; i++)
-                        *to++ = o < w.outs ? from[o * w.out_step + i * w.in_step + t * w.tap_step] : T();
+                        *to++ = o < w.outs && i < w.ins ? from[o * w.out_step + i * w.in_step + t * w.tap_step] : T();
 }
 
 } // namespace
@@ -262,14 +272,15 @@ WindowWeights window_weights(const Shape &shape)
 
 Constant weights_in_groups(Weights &all, const Tensor &weights, const WindowWeights &w)
 {
-    const Shape shape{WindowGroups(w.outs).blocks, w.taps, w.ins, window_channels};
+    const int64_t together = weights.type() == Type::f32 ? 1 : 2, ins = (w.ins + together - 1) / together * together;
+    const Shape shape{WindowGroups(w.outs).blocks, w.taps, ins, window_channels};
     const std::string form = "in groups of 64, by " + std::to_string(w.out_step) + ", " + std::to_string(w.in_step);
     return all.later(weights, form, weights.type(), shape, [=, memory = all.memory()] {
         Tensor groups = memory->allocate(weights.type(), shape);
         if (weights.type() == Type::f32)
-            write_groups(groups.data<float>(), weights.data<float>(), w, 1);
+            write_groups(groups.data<float>(), weights.data<float>(), w, together);
         else
-            write_groups(groups.data<BFloat16>(), weights.data<BFloat16>(), w, 2);
+            write_groups(groups.data<BFloat16>(), weights.data<BFloat16>(), w, together);
         return groups;
     });
 }

@@ -50,6 +50,10 @@ void window_sums(std::byte *to, const WindowSums &);
 /// The same of bf16, on processors for which has_window_sums_bf16() is true.
 void window_sums_bf16(std::byte *to, const WindowSums &);
 bool has_window_sums_bf16();
+/// Why sums of numbers of that type are better made by others; "" when they are not.
+std::string window_sums_fault(Type);
+/// Why sums of that type are not made so, or not best; "" when they are.
+std::string window_sums_fault(Type);
 
 /// Weights as the graph has them: sizes, and the distances between elements.
 struct WindowWeights {
@@ -60,8 +64,8 @@ struct WindowWeights {
 WindowWeights window_weights(const Shape &);
 
 /// The constant f32 weights as window_sums() reads them, with zeros for channels beyond the last: of each group
-/// [taps, ins, blocks of the group, 16]. In bf16, of one tap and an even number of inputs: [ins / 2, blocks of the
-/// group, 16, 2]. Throws Error when what was stored of them has another size.
+/// [taps, ins, blocks of the group, 16]. In bf16 [taps, pairs of inputs, blocks of the group, 16, 2], with zeros for
+/// what the last pair lacks. Throws Error when what was stored of them has another size.
 Constant weights_in_groups(Weights &, const Tensor &, const WindowWeights &);
 
 /// The bias, which may be absent, in whole blocks.
