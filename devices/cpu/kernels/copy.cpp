@@ -136,6 +136,11 @@ template <class T> class TileCopy final : public Kernel {
         }
         for (int64_t column = 0; column < columns_; column += tile) {
             const int64_t columns = std::min(tile, columns_ - column);
+            if constexpr (sizeof(T) == sizeof(uint32_t))
+                if (in_row == 1 && out_column == 1) {
+                    transpose_rows(out + column, out_row, in + column * in_column, in_column, columns, rows);
+                    continue;
+                }
             for (int64_t r = 0; r < rows; r++) {
                 const T *from = in + r * in_row + column * in_column;
                 T *to = out + r * out_row + column * out_column;

@@ -105,6 +105,37 @@ void take(std::byte *to, const std::byte *from, const TakenRows &rows, size_t el
     }
 }
 
+/// Four by four, as long as there are so many.
+void transpose(uint32_t *to, int64_t to_step, const uint32_t *from, int64_t from_step, int64_t rows, int64_t columns)
+{
+    int64_t r = 0;
+#if HWY_TARGET != HWY_SCALAR
+    constexpr int64_t size = 4;
+    const hn::Full128<uint32_t> d;
+    const int64_t whole_columns = columns / size * size;
+    for (; r + size <= rows; r += size) {
+        const uint32_t *row = from + r * from_step;
+        for (int64_t c = 0; c < whole_columns; c += size) {
+            const auto row0 = hn::LoadU(d, row + c), row1 = hn::LoadU(d, row + from_step + c);
+            const auto row2 = hn::LoadU(d, row + 2 * from_step + c), row3 = hn::LoadU(d, row + 3 * from_step + c);
+            const auto even = hn::InterleaveLower(d, row0, row2), odd = hn::InterleaveLower(d, row1, row3);
+            const auto even2 = hn::InterleaveUpper(d, row0, row2), odd2 = hn::InterleaveUpper(d, row1, row3);
+            uint32_t *column = to + c * to_step + r;
+            hn::StoreU(hn::InterleaveLower(d, even, odd), d, column);
+            hn::StoreU(hn::InterleaveUpper(d, even, odd), d, column + to_step);
+            hn::StoreU(hn::InterleaveLower(d, even2, odd2), d, column + 2 * to_step);
+            hn::StoreU(hn::InterleaveUpper(d, even2, odd2), d, column + 3 * to_step);
+        }
+        for (int64_t c = whole_columns; c < columns; c++)
+            for (int64_t k = 0; k < size; k++)
+                to[c * to_step + r + k] = row[k * from_step + c];
+    }
+#endif
+    for (; r < rows; r++)
+        for (int64_t c = 0; c < columns; c++)
+            to[c * to_step + r] = from[r * from_step + c];
+}
+
 } // namespace
 } // namespace leat::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -112,6 +143,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace leat::cpu {
 
+HWY_EXPORT(transpose);
 HWY_EXPORT(interleave);
 HWY_EXPORT(take);
 
@@ -123,6 +155,12 @@ void interleave_rows(const InterleavedRows &rows, size_t element)
 void take_every_second(std::byte *to, const std::byte *from, const TakenRows &rows, size_t element)
 {
     HWY_DYNAMIC_DISPATCH(take)(to, from, rows, element);
+}
+
+void transpose_rows(uint32_t *to, int64_t to_step, const uint32_t *from, int64_t from_step, int64_t rows,
+                    int64_t columns)
+{
+    HWY_DYNAMIC_DISPATCH(transpose)(to, to_step, from, from_step, rows, columns);
 }
 
 } // namespace leat::cpu

@@ -28,4 +28,9 @@ struct TakenRows {
 /// Each row of the result holds every second element of a row, from the first on. `element`: bytes, 1, 2 or 4.
 void take_every_second(std::byte *to, const std::byte *from, const TakenRows &, size_t element);
 
+/// to[column][row] = from[row][column], elements of 4 bytes. The steps are those from one row to the next, of `from`
+/// and of `to`: elements.
+void transpose_rows(uint32_t *to, int64_t to_step, const uint32_t *from, int64_t from_step, int64_t rows,
+                    int64_t columns);
+
 } // namespace leat::cpu

@@ -21,28 +21,28 @@ class Softmax final : public Kernel {
         loops_ = {layout.dims, {layout.strides}};
         loops_.sizes[axis] = 1;
         loops_.simplify(0);
-        by_row_ = stride_ == 1 && length_ >= 32;
+        by_row_ = stride_ == 1 && length_ >= 16;
     }
 
     void run(const Launch &launch) const override
     {
-        const size_t outer = by_row_ ? loops_.depth() : loops_.depth() - 1;
-        const int64_t side = by_row_ ? 1 : loops_.sizes.back(), parts = (side + block - 1) / block;
+        const size_t outer = loops_.depth() - 1;
+        const int64_t side = loops_.sizes.back(), parts = (side + block - 1) / block;
         parallel_for(loops_.turns(outer) * parts, threads_, [&](int64_t first, int64_t last) {
             std::vector<float> scratch(static_cast<size_t>(by_row_ ? length_ : (length_ + 2) * block));
             std::array<int64_t, 1> at{};
             for (int64_t turn = first; turn < last; turn++) {
                 loops_.offsets(turn / parts, outer, at);
-                const int64_t begin = turn % parts * block;
-                const int64_t offset = (at[0] + (by_row_ ? 0 : begin * loops_.strides[0].back())) * floats_.element();
+                const int64_t begin = turn % parts * block, count = std::min(block, side - begin);
+                const int64_t offset = (at[0] + begin * loops_.strides[0].back()) * floats_.element();
                 const std::byte *in = launch.in[0] + offset;
                 std::byte *out = launch.out[0] + offset;
                 if (by_row_)
-                    row(in, out, scratch);
+                    one_by_one(in, out, count, scratch);
                 else if (floats_.type == Type::f32)
-                    rows<float>(in, out, std::min(block, side - begin), scratch);
+                    rows<float>(in, out, count, scratch);
                 else
-                    rows<BFloat16>(in, out, std::min(block, side - begin), scratch);
+                    rows<BFloat16>(in, out, count, scratch);
             }
         });
     }
@@ -59,18 +59,21 @@ class Softmax final : public Kernel {
           max_ = vector_function(Function::max), log_ = vector_function(Function::log),
           reciprocal_ = vector_function(Function::reciprocal);
 
-    void row(const std::byte *from, std::byte *to, std::vector<float> &scratch) const
+    void one_by_one(const std::byte *from, std::byte *to, int64_t count, std::vector<float> &scratch) const
     {
-        const float *in = floats_.read(from, length_, scratch.data());
-        float *out = floats_.made(to, scratch.data());
-        normalise(in, out);
-        floats_.write(to, out, length_);
+        const int64_t step = loops_.strides[0].back();
+        if (!logarithm_)
+            return vector_softmax(to, from, floats_.type, count, length_, step, scratch.data());
+        for (int64_t i = 0; i < count; i++, from += step * floats_.element(), to += step * floats_.element()) {
+            const float *in = floats_.read(from, length_, scratch.data());
+            float *out = floats_.made(to, scratch.data());
+            logarithms(in, out);
+            floats_.write(to, out, length_);
+        }
     }
 
-    void normalise(const float *in, float *out) const
+    void logarithms(const float *in, float *out) const
     {
-        if (!logarithm_)
-            return vector_softmax(out, in, length_);
         const float highest = vector_max(in, length_);
         sub_(out, in, &highest, true, length_, 0, 0);
         std::vector<float> powers(static_cast<size_t>(length_));

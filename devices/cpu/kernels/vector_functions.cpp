@@ -384,25 +384,69 @@ void join(float *to, const std::byte *first, int64_t step, int64_t count, Type t
                 : join_all<uint16_t>(to, first, step, count, channels, more, add);
 }
 
-void softmax(float *to, const float *from, int64_t count)
+HWY_INLINE V numbers_of(const float *from)
+{
+    return hn::LoadU(D(), from);
+}
+
+HWY_INLINE V numbers_of(const uint16_t *from)
+{
+    return load_bfloat16(D(), from);
+}
+
+/// e^(from[i] - highest) to `room`; gives their sum.
+template <class T> HWY_INLINE float powers_of(float *room, const T *from, int64_t length)
 {
     const D d;
     const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-    const V highest = of(max_of(from, count));
-    V sum = of(0);
-    int64_t i = 0;
-    for (; i + lanes <= count; i += lanes) {
-        const V power = exp_within(hn::Sub(hn::LoadU(d, from + i), highest));
-        sum = hn::Add(sum, power);
-        hn::StoreU(power, d, to + i);
+    const int64_t whole = length / lanes * lanes, left = length - whole;
+    const V lowest = of(-std::numeric_limits<float>::infinity());
+    HWY_ALIGN float rest[HWY_MAX_BYTES / sizeof(float)];
+    V highest = lowest, other = lowest;
+    if (left > 0) {
+        T last[HWY_MAX_BYTES / sizeof(float)] = {};
+        std::memcpy(last, from + whole, static_cast<size_t>(left) * sizeof(T));
+        const auto present = hn::FirstN(d, static_cast<size_t>(left));
+        highest = hn::IfThenElse(present, numbers_of(last), lowest);
+        hn::Store(highest, d, rest);
     }
-    float total = hn::GetLane(hn::SumOfLanes(d, sum));
-    HWY_ALIGN float rest[HWY_MAX_BYTES / sizeof(float)] = {};
-    std::memcpy(rest, from + i, static_cast<size_t>(count - i) * sizeof(float));
-    hn::Store(exp_within(hn::Sub(hn::Load(d, rest), highest)), d, rest);
-    for (int64_t k = i; k < count; k++)
-        total += to[k] = rest[k - i];
-    apply<Mul>(to, to, &(total = 1 / total), true, count, 0, 0);
+    int64_t i = 0;
+    for (; i + 2 * lanes <= whole; i += 2 * lanes) {
+        highest = hn::Max(highest, numbers_of(from + i));
+        other = hn::Max(other, numbers_of(from + i + lanes));
+    }
+    if (i < whole)
+        other = hn::Max(other, numbers_of(from + i));
+    highest = hn::MaxOfLanes(d, hn::Max(highest, other));
+    V sum = of(0);
+    for (i = 0; i < whole; i += lanes) {
+        const V power = exp_within(hn::Sub(numbers_of(from + i), highest));
+        sum = hn::Add(sum, power);
+        hn::StoreU(power, d, room + i);
+    }
+    if (left > 0) {
+        const auto present = hn::FirstN(d, static_cast<size_t>(left));
+        const V power = hn::IfThenElseZero(present, exp_within(hn::Sub(hn::Load(d, rest), highest)));
+        sum = hn::Add(sum, power);
+        hn::Store(power, d, rest);
+        std::memcpy(room + whole, rest, static_cast<size_t>(left) * sizeof(float));
+    }
+    return hn::GetLane(hn::SumOfLanes(d, sum));
+}
+
+void softmax(std::byte *to, const std::byte *from, Type type, int64_t rows, int64_t length, int64_t step, float *room)
+{
+    for (int64_t row = 0; row < rows; row++) {
+        const int64_t offset = row * step;
+        const float sum = type == Type::f32
+                              ? powers_of(room, reinterpret_cast<const float *>(from) + offset, length)
+                              : powers_of(room, reinterpret_cast<const uint16_t *>(from) + offset, length);
+        const float factor = 1 / sum;
+        float *made = type == Type::f32 ? reinterpret_cast<float *>(to) + offset : room;
+        apply<Mul>(made, room, &factor, true, length, 0, 0);
+        if (type != Type::f32)
+            vector_narrow(to + offset * int64_t(sizeof(uint16_t)), room, length);
+    }
 }
 
 void normalise(float *to, const float *from, int64_t count, bool centred, float epsilon)
@@ -651,9 +695,10 @@ void vector_narrow(std::byte *to, const float *from, int64_t count)
         HWY_DYNAMIC_DISPATCH(narrow)(narrow_to, from, count);
 }
 
-void vector_softmax(float *to, const float *from, int64_t count)
+void vector_softmax(std::byte *to, const std::byte *from, Type type, int64_t rows, int64_t length, int64_t step,
+                    float *room)
 {
-    HWY_DYNAMIC_DISPATCH(softmax)(to, from, count);
+    HWY_DYNAMIC_DISPATCH(softmax)(to, from, type, rows, length, step, room);
 }
 
 void vector_normalise(float *to, const float *from, int64_t count, bool centred, float epsilon)

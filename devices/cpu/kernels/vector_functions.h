@@ -57,8 +57,10 @@ Apply vector_function(Function);
 float vector_sum(const float *values, int64_t count);
 float vector_max(const float *values, int64_t count);
 float vector_min(const float *values, int64_t count);
-/// e^(from[i] - highest) over the sum of all. `to` may be `from`.
-void vector_softmax(float *to, const float *from, int64_t count);
+/// Of each row e^(from[i] - highest) over the sum of all, f32 or bf16. From one row to the next there are `step`
+/// elements in both; `to` may be `from`. `room`: `length` numbers.
+void vector_softmax(std::byte *to, const std::byte *from, Type, int64_t rows, int64_t length, int64_t step,
+                    float *room);
 
 /// Brings a row to mean 0, unless `centred` is false, and to variance 1, with `epsilon` added to the variance before
 /// its root is taken. `to` may be `from`.
