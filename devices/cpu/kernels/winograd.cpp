@@ -13,6 +13,7 @@ namespace {
 /// Pictures in tiles, which are numbered over all pictures, row by row.
 class Tiling {
   public:
+    Type type; ///< f32 or bf16; tiles and products are f32
     int64_t batch, ins, outs;
     WindowAxis y, x;
 
@@ -54,39 +55,36 @@ class Tiling {
 
 Tiling tiling_of(const Slice &slice)
 {
-    return {slice.in.dims[0], slice.in.dims[1], slice.out.dims[1], slice.axes[0], slice.axes[1]};
+    return {slice.in.type, slice.in.dims[0], slice.in.dims[1], slice.out.dims[1], slice.axes[0], slice.axes[1]};
 }
 
 /// 3x3 convolutions as products of transformed tiles, block by block.
 class Winograd final : public Kernel {
   public:
-    Winograd(const Tiling &tiling, Constant weights, Tensor bias, std::vector<UnaryStage> stages)
+    Winograd(const Tiling &tiling, Constant weights, Tensor bias, UnaryStages stages)
         : t_(tiling), block_(tiling.block()), weights_(std::move(weights)), bias_(std::move(bias)),
-          stages_(std::move(stages)), nothing_(static_cast<size_t>(tiling.wide_outs()), 0.f)
+          stages_(std::move(stages.stages)), made_{stages.made}, nothing_(static_cast<size_t>(tiling.wide_outs()), 0.f)
     {
     }
 
-    /// Bytes: the transformed tiles of a block, before and after the products, and where the numbers of one lie.
-    size_t scratch() const
-    {
-        return source_bytes() + bytes(block_ * t_.wide_outs()) + static_cast<size_t>(t_.ins) * sizeof(std::byte *);
-    }
+    /// Bytes: the transformed tiles of a block, before and after the products, where the numbers of one lie, and a tile
+    /// of the result as f32.
+    size_t scratch() const { return source_bytes() + result_bytes() + table_bytes() + tile_bytes(); }
 
     void prepare() override { weights_.tensor(); }
 
     void run(const Launch &launch) const override
     {
-        const auto *in = reinterpret_cast<const float *>(launch.in[0]);
-        auto *out = reinterpret_cast<float *>(launch.out[0]);
         std::byte *result = launch.scratch + source_bytes();
         const Tensor weights = weights_.tensor();
         for (int64_t first = 0; first < t_.tiles(); first += block_) {
             const int64_t count = std::min(block_, t_.tiles() - first);
             for (int64_t i = 0; i < count; i++)
-                read(in, first + i, reinterpret_cast<float *>(launch.scratch) + i * t_.ins);
+                read(launch.in[0], first + i, reinterpret_cast<float *>(launch.scratch) + i * t_.ins);
             multiply(launch.scratch, weights, result, count);
             for (int64_t i = 0; i < count; i++)
-                write(out, first + i, reinterpret_cast<const float *>(result) + i * t_.wide_outs());
+                write(launch.out[0], first + i, reinterpret_cast<const float *>(result) + i * t_.wide_outs(),
+                      reinterpret_cast<float *>(result + result_bytes() + table_bytes()));
         }
     }
 
@@ -96,16 +94,24 @@ class Winograd final : public Kernel {
     const Constant weights_;
     const Tensor bias_;
     const std::vector<UnaryStage> stages_;
+    const Floats made_;
     const std::vector<float> nothing_; ///< is added to the products
 
     static size_t bytes(int64_t numbers) { return static_cast<size_t>(winograd_points * numbers) * sizeof(float); }
 
     size_t source_bytes() const { return bytes(block_ * t_.ins); }
+    size_t result_bytes() const { return bytes(block_ * t_.wide_outs()); }
+    size_t table_bytes() const { return (static_cast<size_t>(t_.ins) * sizeof(std::byte *) + 63) / 64 * 64; }
+    size_t tile_bytes() const
+    {
+        constexpr int64_t pixels = winograd_out * winograd_out;
+        return made_.type == Type::f32 ? 0 : static_cast<size_t>(pixels * t_.outs) * sizeof(float);
+    }
 
     /// One product of matrices for each point of so many tiles.
     void multiply(const std::byte *source, const Tensor &weights, std::byte *result, int64_t tiles) const
     {
-        auto *taps = reinterpret_cast<const std::byte **>(result + bytes(block_ * t_.wide_outs()));
+        auto *taps = reinterpret_cast<const std::byte **>(result + result_bytes());
         for (int64_t i = 0; i < t_.ins; i++)
             taps[i] = source + i * window_number;
         WindowSums w{.taps = taps,
@@ -134,26 +140,32 @@ class Winograd final : public Kernel {
         return {tile / t_.columns() / t_.rows(), row * winograd_out, column * winograd_out};
     }
 
-    void read(const float *in, int64_t tile, float *to) const
+    void read(const std::byte *in, int64_t tile, float *to) const
     {
         const Position at = position(tile);
         const int64_t y = t_.y.at(at.y, 0), x = t_.x.at(at.x, 0);
         const int64_t offset = ((at.picture * t_.y.input + y) * t_.x.input + x) * t_.ins;
-        winograd_input(to, block_ * t_.ins, in + offset, t_.x.input * t_.ins, t_.ins, {-y, t_.y.input - y},
-                       {-x, t_.x.input - x});
+        winograd_input(to, block_ * t_.ins, in + offset * static_cast<int64_t>(size_of(t_.type)), t_.type,
+                       t_.x.input * t_.ins, t_.ins, {-y, t_.y.input - y}, {-x, t_.x.input - x});
     }
 
-    void write(float *out, int64_t tile, const float *from) const
+    /// `room`: for the tile of the result, when that is not f32.
+    void write(std::byte *out, int64_t tile, const float *from, float *room) const
     {
         const Position at = position(tile);
         const int64_t rows = std::min(winograd_out, t_.y.output - at.y);
         const int64_t columns = std::min(winograd_out, t_.x.output - at.x), stride = t_.x.output * t_.outs;
-        float *to = out + ((at.picture * t_.y.output + at.y) * t_.x.output + at.x) * t_.outs;
-        winograd_output(to, stride, rows, columns, from, block_ * t_.wide_outs(), t_.outs,
+        std::byte *to = out + ((at.picture * t_.y.output + at.y) * t_.x.output + at.x) * t_.outs * made_.element();
+        float *made = made_.made(to, room);
+        const int64_t made_stride = made == room ? columns * t_.outs : stride;
+        winograd_output(made, made_stride, rows, columns, from, block_ * t_.wide_outs(), t_.outs,
                         bias_ ? bias_.data<float>() : nullptr);
-        for (int64_t y = 0; y < rows; y++)
+        for (int64_t y = 0; y < rows; y++) {
+            float *row = made + y * made_stride;
             for (const UnaryStage &stage : stages_)
-                stage.apply(to + y * stride, to + y * stride, nullptr, false, columns * t_.outs, stage.a, stage.b);
+                stage.apply(row, row, nullptr, false, columns * t_.outs, stage.a, stage.b);
+            made_.write(to + y * stride * made_.element(), row, columns * t_.outs);
+        }
     }
 };
 
@@ -162,6 +174,7 @@ Constant transformed(Weights &all, const Tensor &filters, const Tiling &t)
 {
     const Shape shape{winograd_points, t.wide_blocks(), t.ins, window_channels};
     return all.later(filters, "winograd in groups of 64", Type::f32, shape, [=, memory = all.memory()] {
+        const Tensor wide_filters = filters.type() == Type::f32 ? filters : filters.converted(Type::f32);
         Tensor points = memory->allocate(Type::f32, shape);
         if (t.outs < t.wide_outs())
             std::ranges::fill(points.values<float>(), 0.f);
@@ -171,7 +184,7 @@ Constant transformed(Weights &all, const Tensor &filters, const Tiling &t)
             const int64_t wide = groups.first(group + 1) * window_channels - first;
             for (int64_t i = 0; i < t.ins; i++)
                 winograd_filters(points.data<float>() + first * t.ins + i * wide, t.ins * t.wide_outs(),
-                                 filters.data<float>() + (first * t.ins + i) * 9, t.ins * 9,
+                                 wide_filters.data<float>() + (first * t.ins + i) * 9, t.ins * 9,
                                  std::min(wide, t.outs - first));
         }
         return points;
@@ -181,26 +194,27 @@ Constant transformed(Weights &all, const Tensor &filters, const Tiling &t)
 Choice convolve(const NodeFacts &facts, const Slice &slice)
 {
     const Tiling t = tiling_of(slice);
-    UnaryStages stages = unary_stages(facts.node, 0, Type::f32, false);
+    UnaryStages stages = unary_stages(facts.node, 0, t.type, t.type != Type::f32);
     Choice choice;
     choice.in = {{0, slice.in}};
-    choice.out = {slice.out};
+    choice.out = {onednn::typed(slice.out, stages.made)};
     choice.post_ops = stages.count;
-    choice.detail = "on tiles of F(4x4, 3x3)";
+    choice.detail = detail_of(t.type, 1) + (t.type == Type::f32 ? "" : " ") + "on tiles of F(4x4, 3x3)";
     auto kernel = std::make_unique<Winograd>(t, transformed(facts.weights, *facts.constant(1), t),
-                                             facts.has(2) ? *facts.constant(2) : Tensor(), std::move(stages.stages));
+                                             facts.has(2) ? *facts.constant(2) : Tensor(), std::move(stages));
     choice.scratch = kernel->scratch();
     choice.kernel = std::move(kernel);
     return choice;
 }
 
 /// Whether the transforms and the larger weights cost clearly less than the multiplications saved. In nanoseconds, with
-/// 100 multiply-and-add operations in each as a core of AVX-512 does them; only the ratios count.
+/// 100 multiply-and-add operations in each as a core of AVX-512 does them, and twice as many of bf16; only the ratios
+/// count.
 bool pays(const Tiling &t)
 {
     const double filters = static_cast<double>(t.ins * t.wide_outs()), tiles = static_cast<double>(t.tiles());
-    const double direct =
-        9 * static_cast<double>(t.ins * t.outs) * static_cast<double>(t.batch * t.y.output * t.x.output) / 50;
+    const double direct = 9 * static_cast<double>(t.ins * t.outs) *
+                          static_cast<double>(t.batch * t.y.output * t.x.output) / (t.type == Type::f32 ? 50 : 100);
     const double products = winograd_points * filters * tiles / 50;
     const double weights = winograd_points * filters * 4 / 20;
     const double transforms = tiles * static_cast<double>(t.ins + t.outs) * 5;
@@ -219,14 +233,19 @@ Attempt attempt_winograd(const NodeFacts &facts)
     if (auto fault = onednn::convolution_fault(facts); !fault.empty())
         return fault;
     const auto axes = windows_of(facts.attributes(), facts.dims(0), onednn::spatial(facts.dims(1)));
-    if (facts.type(0) != Type::f32 || axes.size() != 2 || !std::all_of(axes.begin(), axes.end(), is_3_by_3) ||
+    if (auto fault = window_sums_fault(facts.type(0)); !fault.empty())
+        return fault;
+    if (axes.size() != 2 || !std::all_of(axes.begin(), axes.end(), is_3_by_3) ||
         facts.attributes().integer("group", 1) != 1)
-        return "it is no f32 convolution of 3x3 in steps of one without groups";
-    const Slice whole{Layout::channels_last(Type::f32, facts.dims(0)),
-                      Layout::channels_last(Type::f32, facts.out[0].dims), axes};
+        return "it is no convolution of 3x3 in steps of one without groups";
+    const Slice whole{Layout::channels_last(facts.type(0), facts.dims(0)),
+                      Layout::channels_last(facts.type(0), facts.out[0].dims), axes};
     const Tiling tiling = tiling_of(whole);
     if (tiling.ins % winograd_channels != 0)
         return "its input's channels are no multiple of " + std::to_string(winograd_channels);
+    constexpr int64_t most_for_bf16 = 16; // MiB: the weights take eight times their room
+    if (tiling.type != Type::f32 && tiling.weight_bytes() > most_for_bf16 << 20)
+        return "its weights would take more than " + std::to_string(most_for_bf16) + " MiB";
     if (!pays(tiling))
         return "the transforms would take longer than they save";
     return solve_slices(facts, whole, cut_pictures(whole, facts.threads),

@@ -4,6 +4,8 @@
 #define HWY_TARGET_INCLUDE "devices/cpu/kernels/winograd_tiles.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+// After highway.h, which it needs.
+#include "inference/bfloat16-inl.h"
 
 #include <algorithm>
 #include <cstring>
@@ -50,8 +52,18 @@ template <class Store> HWY_INLINE void transform_output(V a, V b, V c, V d, V e,
     store(3, hn::Add(f, plus(difference, 8, difference2)));
 }
 
-template <bool whole>
-void input_tile(float *HWY_RESTRICT to, int64_t to_stride, const float *HWY_RESTRICT from, int64_t row_stride,
+HWY_INLINE V pixel_at(const float *from)
+{
+    return hn::LoadU(D(), from);
+}
+
+HWY_INLINE V pixel_at(const uint16_t *from)
+{
+    return leat::HWY_NAMESPACE::load_bfloat16(D(), from);
+}
+
+template <bool whole, class T>
+void input_tile(float *HWY_RESTRICT to, int64_t to_stride, const T *HWY_RESTRICT from, int64_t row_stride,
                 int64_t channels, TileRange rows, TileRange columns)
 {
     const D d;
@@ -62,7 +74,7 @@ void input_tile(float *HWY_RESTRICT to, int64_t to_stride, const float *HWY_REST
             auto pixel = [&](int64_t y) {
                 if (!whole && (y < rows.first || y >= rows.last || x < columns.first || x >= columns.last))
                     return hn::Zero(d);
-                return hn::LoadU(d, from + y * row_stride + x * channels + c);
+                return pixel_at(from + y * row_stride + x * channels + c);
             };
             transform_input(pixel(0), pixel(1), pixel(2), pixel(3), pixel(4), pixel(5), [&](int64_t y, V value) {
                 hn::Store(value, d, between + (y * winograd_in + x) * winograd_channels);
@@ -78,11 +90,20 @@ void input_tile(float *HWY_RESTRICT to, int64_t to_stride, const float *HWY_REST
     }
 }
 
-void input(float *to, int64_t to_stride, const float *from, int64_t row_stride, int64_t channels, TileRange rows,
-           TileRange columns)
+template <class T>
+void input_of(float *to, int64_t to_stride, const std::byte *from, int64_t row_stride, int64_t channels, TileRange rows,
+              TileRange columns)
 {
     const bool whole = rows.first <= 0 && rows.last >= winograd_in && columns.first <= 0 && columns.last >= winograd_in;
-    (whole ? input_tile<true> : input_tile<false>)(to, to_stride, from, row_stride, channels, rows, columns);
+    (whole ? input_tile<true, T> : input_tile<false, T>)(to, to_stride, reinterpret_cast<const T *>(from), row_stride,
+                                                         channels, rows, columns);
+}
+
+void input(float *to, int64_t to_stride, const std::byte *from, Type type, int64_t row_stride, int64_t channels,
+           TileRange rows, TileRange columns)
+{
+    (type == Type::f32 ? input_of<float> : input_of<uint16_t>)(to, to_stride, from, row_stride, channels, rows,
+                                                               columns);
 }
 
 void output(float *HWY_RESTRICT to, int64_t row_stride, int64_t rows, int64_t columns, const float *HWY_RESTRICT from,
@@ -183,10 +204,10 @@ HWY_EXPORT(input);
 HWY_EXPORT(output);
 HWY_EXPORT(filters);
 
-void winograd_input(float *to, int64_t to_stride, const float *from, int64_t row_stride, int64_t channels,
-                    TileRange rows, TileRange columns)
+void winograd_input(float *to, int64_t to_stride, const std::byte *from, Type type, int64_t row_stride,
+                    int64_t channels, TileRange rows, TileRange columns)
 {
-    HWY_DYNAMIC_DISPATCH(input)(to, to_stride, from, row_stride, channels, rows, columns);
+    HWY_DYNAMIC_DISPATCH(input)(to, to_stride, from, type, row_stride, channels, rows, columns);
 }
 
 void winograd_output(float *to, int64_t row_stride, int64_t rows, int64_t columns, const float *from,

@@ -1,4 +1,6 @@
 #pragma once
+#include <leat/tensor.h>
+
 #include <cstdint>
 
 namespace leat::cpu {
@@ -15,10 +17,10 @@ struct TileRange {
     int64_t first, last;
 };
 
-/// B^T d B of a tile of the picture: the point p of channel c goes to to[p * to_stride + c]. `from`: where the tile's
-/// first pixel lies, or would lie; pixels outside of `rows` and `columns` count as 0 and are not read. Strides in
-/// elements.
-void winograd_input(float *to, int64_t to_stride, const float *from, int64_t row_stride, int64_t channels,
+/// B^T d B of a tile of the picture, f32 or bf16: the point p of channel c goes to to[p * to_stride + c]. `from`: where
+/// the tile's first pixel lies, or would lie; pixels outside of `rows` and `columns` count as 0 and are not read.
+/// Strides in elements.
+void winograd_input(float *to, int64_t to_stride, const std::byte *from, Type, int64_t row_stride, int64_t channels,
                     TileRange rows, TileRange columns);
 
 /// A^T m A + bias: the first `rows` rows, `columns` columns and `channels` channels of the result's tile, pixels of
