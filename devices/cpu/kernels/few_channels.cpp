@@ -85,9 +85,18 @@ class Rows {
                 copy_bytes(to + c * s_.number_bytes(), from + c * s_.plane * s_.element(), count * s_.element());
         else if (s_.wide_ins() == s_.ins)
             copy_bytes(to, from, count * s_.column_bytes());
+        else if (s_.ins == 1)
+            widen_pixels<1>(to, from, count);
         else
-            for (int64_t x = 0; x < count; x++)
-                copy_bytes(to + x * s_.column_bytes(), from + x * s_.ins * s_.element(), s_.ins * s_.element());
+            widen_pixels<3>(to, from, count);
+    }
+
+    /// Pixels of an odd number of bf16 to pixels of one more.
+    template <size_t channels> static void widen_pixels(std::byte *to, const std::byte *from, int64_t count)
+    {
+        constexpr size_t pixel = channels * sizeof(BFloat16), wide = pixel + sizeof(BFloat16);
+        for (int64_t x = 0; x < count; x++, to += wide, from += pixel)
+            std::memcpy(to, from, pixel);
     }
 
     static void copy_bytes(std::byte *to, const std::byte *from, int64_t bytes)
