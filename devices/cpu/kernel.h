@@ -25,6 +25,12 @@ struct Launch {
     std::span<const Image> images; ///< of an ImageToTensor
 };
 
+/// Bytes of scratch memory in whole lines of the cache, so that the next part begins with one.
+template <class Integer> constexpr Integer in_lines(Integer bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
 /// Whether kernels on floats read and write the type; whatever it is, they calculate in f32.
 inline bool is_float(Type type)
 {

@@ -35,21 +35,19 @@ struct Chain {
     int64_t shared() const { return kernel - depthwise.stride; }
     size_t window_bytes() const
     {
-        return rounded(static_cast<size_t>((depthwise.rows - 1) * depthwise.stride + kernel) * depthwise.in_row);
+        return in_lines(static_cast<size_t>((depthwise.rows - 1) * depthwise.stride + kernel) * depthwise.in_row);
     }
     size_t between_bytes() const
     {
-        return projecting.band ? rounded(static_cast<size_t>(depthwise.rows) * depthwise.out_row) : 0;
+        return projecting.band ? in_lines(static_cast<size_t>(depthwise.rows) * depthwise.out_row) : 0;
     }
-    static size_t rounded(size_t bytes) { return (bytes + 63) / 64 * 64; }
 };
 
 class Bands final : public Kernel {
   public:
     /// `scratch`: bytes for the kernels of one part.
     Bands(Chain chain, int64_t parts, size_t scratch)
-        : c_(std::move(chain)), parts_(parts),
-          scratch_(Chain::rounded(scratch) + c_.window_bytes() + c_.between_bytes())
+        : c_(std::move(chain)), parts_(parts), scratch_(in_lines(scratch) + c_.window_bytes() + c_.between_bytes())
     {
     }
 

@@ -106,7 +106,7 @@ std::optional<Choice> solve_blocks(const NodeFacts &facts, const Slice &whole, C
         if (choice.post_ops != node.post_ops.size())
             return std::nullopt;
         const int64_t count = slice.out.count();
-        room = std::max(room, (static_cast<size_t>(count) * sizeof(float) + 63) / 64 * 64);
+        room = std::max(room, in_lines(static_cast<size_t>(count) * sizeof(float)));
         const size_t scratch = std::max(result.scratch, choice.scratch);
         parts.push_back({std::move(choice.kernel), slice.in_offset * static_cast<int64_t>(size_of(slice.in.type)),
                          slice.out_offset, count});

@@ -132,9 +132,8 @@ class Depthwise final : public Kernel {
 
     static constexpr int64_t sum_bytes = 4;
 
-    static int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
     Type summed() const { return stages_.empty() ? made_ : Type::f32; }
-    int64_t padding() const { return rounded(s_.channels * s_.element()); }
+    int64_t padding() const { return in_lines(s_.channels * s_.element()); }
     DepthwiseFunction function_for(int rows) const
     {
         const DepthwiseTileSize size{rows, tile_.columns};
@@ -144,11 +143,11 @@ class Depthwise final : public Kernel {
     int64_t place_count() const { return Places::size(s_, tile_.rows); }
     int64_t places() const
     {
-        return rounded((place_count() + s_.rows(tile_.rows)) * static_cast<int64_t>(sizeof(std::byte *)));
+        return in_lines((place_count() + s_.rows(tile_.rows)) * static_cast<int64_t>(sizeof(std::byte *)));
     }
     int64_t room() const
     {
-        return stages_.empty() ? 0 : rounded(tile_.rows * strip_ * at_once_ * depthwise_block * sum_bytes);
+        return stages_.empty() ? 0 : in_lines(tile_.rows * strip_ * at_once_ * depthwise_block * sum_bytes);
     }
 
     /// Few, where the rows that they read stay in the first cache then; else all, which come from the second cache

@@ -147,10 +147,9 @@ class FewChannels final : public Kernel {
     const Floats made_;
     const int threads_;
 
-    static int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
-    int64_t rows() const { return rounded(Rows::size(s_)); }
+    int64_t rows() const { return in_lines(Rows::size(s_)); }
     bool narrows() const { return made_.type != Type::f32 && !stages_.empty(); }
-    int64_t room() const { return narrows() ? rounded(s_.x.output * s_.outs * window_number) : 0; }
+    int64_t room() const { return narrows() ? in_lines(s_.x.output * s_.outs * window_number) : 0; }
 
     void run_rows(const Launch &launch, std::byte *memory, int64_t first, int64_t last) const
     {

@@ -87,14 +87,13 @@ class Products final : public Kernel {
     const int64_t at_once_; ///< rows
     const int threads_;
 
-    static int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
-    int64_t table() const { return rounded(p_.numbers() * static_cast<int64_t>(sizeof(std::byte *))); }
+    int64_t table() const { return in_lines(p_.numbers() * static_cast<int64_t>(sizeof(std::byte *))); }
     bool narrows() const { return made_.type != Type::f32 && !stages_.empty(); }
-    int64_t room() const { return narrows() ? rounded(at_once_ * p_.outs * window_number) : 0; }
+    int64_t room() const { return narrows() ? in_lines(at_once_ * p_.outs * window_number) : 0; }
     /// As many rows as tiles read.
     int64_t gathered() const
     {
-        return p_.gathered ? rounded(std::max(at_once_, window_pixels) * p_.ins * p_.element()) : 0;
+        return p_.gathered ? in_lines(std::max(at_once_, window_pixels) * p_.ins * p_.element()) : 0;
     }
 
     void run_part(const Launch &launch, int64_t part) const

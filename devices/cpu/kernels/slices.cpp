@@ -126,7 +126,7 @@ Choice solve_slices(const NodeFacts &facts, const Slice &whole, std::span<const 
         choices.push_back(solve(slice));
         if (choices.back().post_ops != choices.front().post_ops)
             return solve(whole);
-        scratch = std::max(scratch, (choices.back().scratch + 63) / 64 * 64);
+        scratch = std::max(scratch, in_lines(choices.back().scratch));
     }
     const Layout made{choices.front().out[0].type, whole.out.dims, whole.out.strides};
     const auto in = static_cast<int64_t>(size_of(whole.in.type)), out = static_cast<int64_t>(size_of(made.type));

@@ -144,7 +144,7 @@ Attempt attempt_touching_windows(const NodeFacts &facts)
         Choice choice = solve_slices(facts, whole, cut_pictures(whole, facts.threads),
                                      [&](const Slice &slice) { return pointwise(facts, spreading, slice); });
         const Layout out = Layout::channels_last(choice.out[0].type, facts.out[0].dims);
-        const size_t own = (spreading.made(out.type).bytes() + 63) / 64 * 64;
+        const size_t own = in_lines(spreading.made(out.type).bytes());
         choice.kernel =
             std::make_unique<Spread>(std::move(choice.kernel), make_spread(spreading, out, facts.threads), own);
         choice.scratch += own;

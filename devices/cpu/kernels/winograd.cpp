@@ -101,7 +101,7 @@ class Winograd final : public Kernel {
 
     size_t source_bytes() const { return bytes(block_ * t_.ins); }
     size_t result_bytes() const { return bytes(block_ * t_.wide_outs()); }
-    size_t table_bytes() const { return (static_cast<size_t>(t_.ins) * sizeof(std::byte *) + 63) / 64 * 64; }
+    size_t table_bytes() const { return in_lines(static_cast<size_t>(t_.ins) * sizeof(std::byte *)); }
     size_t tile_bytes() const
     {
         constexpr int64_t pixels = winograd_out * winograd_out;
