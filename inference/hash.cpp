@@ -1,7 +1,5 @@
 #include "hash.h"
 
-#include <leat/error.h>
-
 #include <xxhash.h>
 #ifdef LEAT_HAS_XXH_DISPATCH // the widest instructions of the processor; it redefines names of xxhash.h
 #include <xxh_x86dispatch.h>
@@ -69,11 +67,8 @@ std::string hash_of(std::span<const std::byte> bytes)
 
 std::string hash_of_file(const std::filesystem::path &path)
 {
-    const auto file = OpenFile::open(path);
-    if (!file)
-        throw Error("the file cannot be opened; it must be a regular file");
     Hash hash;
-    hash.add(*file, 0);
+    hash.add(OpenFile::open_regular(path), 0);
     return hash.digits();
 }
 

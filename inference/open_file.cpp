@@ -25,6 +25,19 @@ std::optional<OpenFile> OpenFile::open(const std::filesystem::path &path)
     return file;
 }
 
+OpenFile OpenFile::open_regular(const std::filesystem::path &path)
+{
+    if (auto file = open(path))
+        return std::move(*file);
+    struct stat facts = {};
+    const bool seen = ::stat(path.c_str(), &facts) == 0;
+    if (!seen && errno == ENOENT)
+        throw Error("the file does not exist");
+    if (seen && !S_ISREG(facts.st_mode))
+        throw Error("this is not a regular file; check the path");
+    throw Error("the file cannot be opened; check its permissions");
+}
+
 OpenFile::OpenFile(OpenFile &&other) : descriptor_(std::exchange(other.descriptor_, -1)), bytes_(other.bytes_) {}
 
 OpenFile::~OpenFile()

@@ -12,6 +12,8 @@ class OpenFile {
   public:
     /// Nothing when it is no regular file, or must not be read.
     static std::optional<OpenFile> open(const std::filesystem::path &);
+    /// The same, but throws Error without the path that says why.
+    static OpenFile open_regular(const std::filesystem::path &);
     OpenFile(OpenFile &&);
     OpenFile &operator=(OpenFile &&) = delete;
     ~OpenFile();

@@ -549,16 +549,14 @@ struct Checked {
 template <class Mapping, class... Further>
 Checked checked_file(const std::filesystem::path &path, const Further &...further)
 {
-    const auto file = OpenFile::open(path);
-    if (!file)
-        throw Error("the file cannot be opened; it must be a regular file");
-    std::vector<std::byte> start(std::min<uint64_t>(file->bytes(), sizeof(Header)));
-    file->read(0, start);
-    const Header header = checked_header(start, file->bytes());
+    const OpenFile file = OpenFile::open_regular(path);
+    std::vector<std::byte> start(std::min<uint64_t>(file.bytes(), sizeof(Header)));
+    file.read(0, start);
+    const Header header = checked_header(start, file.bytes());
     Hash hash;
-    hash.add(*file, before_checksum_ends);
+    hash.add(file, before_checksum_ends);
     check(header, hash);
-    const auto mapping = std::make_shared<const Mapping>(*file, further...);
+    const auto mapping = std::make_shared<const Mapping>(file, further...);
     return {header, {mapping->bytes(), mapping}};
 }
 

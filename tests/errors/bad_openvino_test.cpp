@@ -340,8 +340,8 @@ TEST(BadOpenvino, Files)
     EXPECT_EQ(message(), "no error");
     std::filesystem::remove(folder / "m.bin");
     std::filesystem::create_directory(folder / "m.bin");
-    EXPECT_EQ(message(), prefix + "layer \"l0\" (Const): the weights \"m.bin\", which belong beside it: the file "
-                                  "cannot be mapped into memory; it must be a regular file");
+    EXPECT_EQ(message(), prefix + "layer \"l0\" (Const): the weights \"m.bin\", which belong beside it: this is "
+                                  "not a regular file; check the path");
 }
 
 /// Constants share the file: it is mapped, not copied, and stays when the reader has gone.
