@@ -289,14 +289,6 @@ std::string fault_of(const NodeFacts &facts)
     return type_fault(facts, facts.dims(0)[1]);
 }
 
-/// With some channels of wider pixels where they lie, too.
-Slice as_it_lies(Slice whole, const Layout &in)
-{
-    if (in.strides[1] == 1 || in.dims[1] == 1)
-        whole.in = in;
-    return whole;
-}
-
 /// Whether the first post-op adds a constant to each column.
 bool adds_constant(const NodeFacts &facts, int64_t columns)
 {
