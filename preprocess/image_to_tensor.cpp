@@ -6,7 +6,6 @@
 #include <array>
 #include <cmath>
 #include <list>
-#include <numeric>
 #include <vector>
 
 namespace leat {
@@ -19,16 +18,18 @@ struct SampleRange {
 
 /// Pair number `number` of a pixel's taps. Shares are rounded so that their sum stays exact; one without taps left has
 /// no share in whatever sample comes there, so that pairs of neighbouring pixels stay in order.
-SamplePair pair_of(const Taps &taps, size_t number, const SampleRange &range)
+SamplePair pair_of(const Taps &taps, int number, const SampleRange &range)
 {
-    const auto rounded_sum = [&](size_t count) {
-        const auto end = taps.shares.begin() + static_cast<ptrdiff_t>(std::min(count, taps.shares.size()));
-        return static_cast<int>(std::lround(std::accumulate(taps.shares.begin(), end, 0.0) * ColumnTable::one));
+    const auto rounded_sum = [&](int count) {
+        double sum = 0;
+        for (int tap = 0; tap < std::min(count, taps.count); tap++)
+            sum += taps.share(tap);
+        return static_cast<int>(sum * ColumnTable::one + 0.5);
     };
     const int before = rounded_sum(2 * number), between = rounded_sum(2 * number + 1),
               after = rounded_sum(2 * number + 2);
-    return {std::min(taps.first + 2 * static_cast<int>(number), range.end - 1) - range.origin,
-            static_cast<int16_t>(between - before), static_cast<int16_t>(after - between)};
+    return {std::min(taps.first + 2 * number, range.end - 1) - range.origin, static_cast<int16_t>(between - before),
+            static_cast<int16_t>(after - between)};
 }
 
 /// Tables for the pixels [first, last), as many as the pixel with the most taps needs.
@@ -36,14 +37,15 @@ std::vector<ColumnTable> column_tables(const Affine &matrix, const SampleAxis &a
                                        const SampleRange &range)
 {
     std::vector<Taps> taps;
-    size_t most = 0;
+    taps.reserve(static_cast<size_t>(last - first));
+    int most = 0;
     for (int x = first; x < last; x++) {
         taps.push_back(axis.taps(static_cast<double>(matrix.a) * x + matrix.tx, std::fabs(matrix.a), filter));
-        most = std::max(most, taps.back().shares.size());
+        most = std::max(most, taps.back().count);
     }
     std::vector<ColumnTable> tables;
     std::vector<SamplePair> pairs(taps.size());
-    for (size_t number = 0; 2 * number < most; number++) {
+    for (int number = 0; 2 * number < most; number++) {
         for (size_t i = 0; i < taps.size(); i++)
             pairs[i] = pair_of(taps[i], number, range);
         tables.emplace_back(pairs);
@@ -84,14 +86,14 @@ class ResampledPlane {
     {
         const Taps taps =
             rows_.taps(static_cast<double>(matrix_.d) * tensor_row + matrix_.ty, std::fabs(matrix_.d), filter_);
-        if (taps.shares.size() > 2) {
+        if (taps.count > 2) {
             average(taps);
             return;
         }
         const Slot &upper = resampled(taps.first);
-        const Slot &lower = taps.shares.size() == 2 ? resampled(taps.first + 1) : upper;
+        const Slot &lower = taps.count == 2 ? resampled(taps.first + 1) : upper;
         for (size_t i = 0; i < most_components; i++)
-            pairs_[i] = {upper.resampled[i].get(), lower.resampled[i].get(), static_cast<float>(1 - taps.shares[0])};
+            pairs_[i] = {upper.resampled[i].get(), lower.resampled[i].get(), static_cast<float>(1 - taps.head)};
     }
 
     /// Of the component whose byte offset in the plane's pixels that is. Valid until the next move_to().
@@ -138,10 +140,10 @@ class ResampledPlane {
 
     void average(const Taps &taps)
     {
-        for (size_t tap = 0; tap < taps.shares.size(); tap++) {
-            const Slot &slot = resampled(taps.first + static_cast<int>(tap));
+        for (int tap = 0; tap < taps.count; tap++) {
+            const Slot &slot = resampled(taps.first + tap);
             for (size_t i = 0; i < components(); i++)
-                scale_row(slot.resampled[i].get(), width_, static_cast<float>(taps.shares[tap]), tap > 0,
+                scale_row(slot.resampled[i].get(), width_, static_cast<float>(taps.share(tap)), tap > 0,
                           mean_[i].get());
         }
         for (size_t i = 0; i < most_components; i++)

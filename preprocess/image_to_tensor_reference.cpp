@@ -29,11 +29,10 @@ float sample(const Image &image, const Component &component, const Cell &cell)
     const Taps rows = vertical_axis(image, component.shift).taps(cell.y, cell.height, cell.filter);
     const Image::Plane &plane = image.planes[component.plane];
     double sum = 0;
-    for (size_t row = 0; row < rows.shares.size(); row++)
-        for (size_t column = 0; column < columns.shares.size(); column++) {
-            const ptrdiff_t y = rows.first + static_cast<ptrdiff_t>(row);
-            const ptrdiff_t x = columns.first + static_cast<ptrdiff_t>(column);
-            sum += rows.shares[row] * columns.shares[column] *
+    for (int row = 0; row < rows.count; row++)
+        for (int column = 0; column < columns.count; column++) {
+            const ptrdiff_t y = rows.first + row, x = columns.first + column;
+            sum += rows.share(row) * columns.share(column) *
                    plane.data[y * plane.stride + x * component.step + component.offset];
         }
     return static_cast<float>(sum);

@@ -32,17 +32,18 @@ Taps bilinear(double position)
     const int first = static_cast<int>(position);
     const double share = position - first;
     if (share > 0)
-        return {first, {1 - share, share}};
-    return {first, {1}};
+        return {first, 2, 1 - share, 0, share};
+    return {first};
 }
 
 /// Each sample by how much of [begin, end) it covers; a sample reaches from its number to the next.
 Taps covering(double begin, double end)
 {
-    Taps taps{static_cast<int>(begin), {}};
-    for (int sample = taps.first; sample < end; sample++)
-        taps.shares.push_back((std::min(end, sample + 1.0) - std::max(begin, double(sample))) / (end - begin));
-    return taps;
+    const int first = static_cast<int>(begin), last = static_cast<int>(std::ceil(end)) - 1;
+    const double length = end - begin;
+    if (first == last)
+        return {first};
+    return {first, last - first + 1, (first + 1 - begin) / length, 1 / length, (end - last) / length};
 }
 
 /// Outer edges, in frame pixels, of what may be seen along one axis.

@@ -4,7 +4,6 @@
 #include "inference/image_spec.h"
 
 #include <array>
-#include <vector>
 
 namespace leat {
 
@@ -40,10 +39,13 @@ void check_frame(const Image &);
 /// Weights of the tensor's R, G, B that make grey: BT.601 luma, as OpenCV.
 inline constexpr std::array<float, 3> grey_weights{0.299f, 0.587f, 0.114f};
 
-/// Samples first, first + 1 … of an axis that make one pixel, and their shares, which sum to 1.
+/// Samples first, first + 1 … of an axis that make one pixel, and their shares, which sum to 1: all but the outermost
+/// are alike.
 struct Taps {
-    int first = 0;
-    std::vector<double> shares;
+    int first = 0, count = 1;
+    double head = 1, inner = 0, tail = 0;
+
+    double share(int tap) const { return tap == 0 ? head : tap == count - 1 ? tail : inner; }
 };
 
 /// One axis (columns or rows) of one component: which samples may be read, and where pixel positions lie among them.
