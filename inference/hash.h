@@ -10,7 +10,7 @@
 
 namespace leat {
 
-/// XXH3, 128 bits, of bytes that come one after the other.
+/// XXH3, 128 bits, of the XXH3 of each 64 KiB of bytes that come one after the other, so that threads can share a file.
 class Hash {
   public:
     Hash();
@@ -18,8 +18,8 @@ class Hash {
     Hash(const Hash &) = delete;
     Hash &operator=(const Hash &) = delete;
     void add(std::span<const std::byte>);
-    /// What stands in the file from `begin` on. It is read piece by piece into one place, which is faster than to map
-    /// pages that nobody needs. Throws Error without the path.
+    /// What stands in the file from `begin` on. Threads, as many as there are processors, read it piece by piece each
+    /// into one place, which is faster than to map pages that nobody needs. Throws Error without the path.
     void add(const OpenFile &, uint64_t begin);
 
     /// The lower half.

@@ -34,7 +34,7 @@ template <class T> using List = flatbuffers::Vector<T>;
 static_assert(std::endian::native == std::endian::little, "the constants in the file are little-endian");
 
 constexpr char magic[8] = {'L', 'e', 'a', 't', 'M', 'o', 'd', '\n'};
-constexpr uint32_t format_number = 3;
+constexpr uint32_t format_number = 4;
 constexpr uint32_t no_constant = ~uint32_t(0);
 constexpr size_t page = 4096, alignment = 64;
 

@@ -23,6 +23,8 @@
 #include <fstream>
 #include <mutex>
 #include <numeric>
+#include <random>
+#include <set>
 #include <thread>
 
 namespace leat {
@@ -627,6 +629,32 @@ TEST(Core, SharesTheCompiledModelOfAFileAndLetsGoOfItsGraph)
     write_stored_model(stored, file);
     fs::last_write_time(file, fs::last_write_time(file) + std::chrono::seconds(2));
     EXPECT_NE(open(), first) << "the file has changed";
+}
+
+/// Pieces of a file are hashed by several threads, and must come out as bytes that one thread adds.
+TEST(Hash, OfAFileIsThatOfItsBytes)
+{
+    constexpr size_t piece = 64 * 1024;
+    const TemporaryFolder folder;
+    std::mt19937_64 random(1);
+    std::string words(300 * piece + 5, '\0');
+    for (size_t at = 0; at + 8 <= words.size(); at += 8) {
+        const uint64_t word = random();
+        std::memcpy(words.data() + at, &word, sizeof word);
+    }
+    std::set<std::string> all;
+    for (size_t size : {size_t(0), size_t(1), piece - 1, piece, piece + 1, 3 * piece, 300 * piece + 5}) {
+        const auto bytes = std::as_bytes(std::span(words).first(size));
+        const fs::path file = folder.write("bytes", words.substr(0, size));
+        EXPECT_EQ(hash_of_file(file), hash_of(bytes)) << size;
+        EXPECT_TRUE(all.insert(hash_of(bytes)).second) << size;
+        const size_t half = size / 2;
+        Hash hash;
+        hash.add(bytes.first(half));
+        EXPECT_EQ(hash.digits(), hash_of(bytes.first(half))) << "asking changes nothing";
+        hash.add(OpenFile::open_regular(file), half);
+        EXPECT_EQ(hash.digits(), hash_of(bytes)) << size;
+    }
 }
 
 class StoredModelFile : public testing::Test {
