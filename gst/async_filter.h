@@ -45,11 +45,11 @@ struct AsyncFilterState;
 
 /// Base of the elements that work on several buffers at once: "sink" and "src" pads, one ordered queue between them.
 ///
-/// The sink pad's thread puts a buffer into the queue, lets the subclass start work on it, and waits while as many
-/// buffers as depth() says are inside: that is the only back-pressure. A task on the source pad takes the oldest buffer
-/// whose work has ended, lets the subclass finish it, and pushes it with no lock held. Serialized events and queries
-/// travel in the same queue, so they keep their place. What downstream answers goes back to upstream with the next
-/// buffers.
+/// The sink pad's thread puts a buffer into the queue and lets the subclass start work on it. Once as many buffers as
+/// depth() says are inside it waits until there is room for several: that is the only back-pressure. A task on the
+/// source pad takes the oldest buffer whose work has ended, lets the subclass finish it, and pushes it with no lock
+/// held. Serialized events and queries travel in the same queue, so they keep their place. What downstream answers goes
+/// back to upstream with the next buffers.
 ///
 /// With a late policy other than `block`, upstream waits only for downstream. `skip-inference`: a buffer for which
 /// there is no place at work passes as it is, and so does one whose work has not ended in time. `drop-oldest`: buffers
@@ -71,7 +71,8 @@ struct LeatAsyncFilterClass {
     void (*close)(LeatAsyncFilter *);
     /// Buffers that may be inside at once, at least 1.
     guint (*depth)(LeatAsyncFilter *);
-    /// The most that depth() becomes before close(). Optional; without it depth() stays what it is after open().
+    /// Buffers that upstream's pool is asked for on top of its own. depth() may become more; upstream waits for its
+    /// pool then. Optional; without it as many as depth() says after open().
     guint (*most_depth)(LeatAsyncFilter *);
     /// Called on the sink pad's thread, before the buffers with these caps. FALSE refuses the caps. Optional.
     gboolean (*set_caps)(LeatAsyncFilter *, GstCaps *);
@@ -83,7 +84,8 @@ struct LeatAsyncFilterClass {
     /// Called on any thread, at most once for each prepared buffer: starts its work, with hold() for each piece and
     /// release() when it ends, on any thread. `item.work` must outlive the pieces, not the entry.
     void (*submit)(LeatAsyncFilter *, const leat::AsyncQueue::Handle &);
-    /// Called on the sink pad's thread at the end of the stream: none comes after the last buffer until the next flush or stream. Optional.
+    /// Called on the sink pad's thread at the end of the stream: none comes after the last buffer until the next flush
+    /// or stream. Optional.
     void (*drain)(LeatAsyncFilter *);
     /// Called on the source pad's thread, in stream order, once all work on the buffer has ended: takes the buffer
     /// out of the item, attaches results and returns it in *buffer. Work on a buffer that was not inferred may not have

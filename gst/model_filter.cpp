@@ -1,5 +1,6 @@
 #include "model_filter.h"
 
+#include "gst/backlog.h"
 #include "gst/durations.h"
 #include "gst/errors.h"
 #include "gst/pads.h"
@@ -175,7 +176,9 @@ struct ModelFilterState {
     std::shared_ptr<const ImageModel> model;
     std::string model_name;
     guint depth = 1;
-    bool bounded = false; // latency-bound: the model's depth changes, up to that one
+    bool bounded = false;   // latency-bound: the model's depth changes, up to that one
+    bool unhurried = false; // nothing but the model bounds how many frames are inside
+    Backlog backlog;
     uint64_t inferred = 0, skipped = 0, jobs = 0;
     int in_flight = 0, most_in_flight = 0;
     Durations queued, preprocess, inference, decode;
@@ -287,6 +290,9 @@ void take_model(ModelFilterState &state, const ModelSettings &settings, std::sha
     state.model_name = std::filesystem::path(settings.model).stem().string();
     state.depth = static_cast<guint>(settings.nireq ? settings.nireq : std::max(1, model->compiled->most_depth()));
     state.bounded = settings.latency_bound > 0;
+    state.unhurried = !settings.nireq && !state.bounded && settings.late_policy == LatePolicy::block &&
+                      settings.performance_hint == PerformanceHint::throughput;
+    state.backlog = {};
     state.inferred = state.skipped = state.jobs = 0;
     state.most_in_flight = 0;
     for (Durations *durations : {&state.queued, &state.preprocess, &state.inference, &state.decode})
@@ -334,6 +340,8 @@ guint depth(LeatAsyncFilter *filter)
 {
     ModelFilterState &state = state_of(filter);
     std::lock_guard lock(state.mutex);
+    if (state.unhurried)
+        return static_cast<guint>(state.backlog.places(state.depth));
     if (!state.bounded || !state.model)
         return state.depth;
     return std::min(state.depth, static_cast<guint>(std::max(1, state.model->compiled->depth())));
@@ -503,6 +511,10 @@ GstFlowReturn finish(LeatAsyncFilter *filter, AsyncItem &item, GstBuffer **out)
 {
     LeatModelFilter *self = LEAT_MODEL_FILTER(filter);
     GstBuffer *buffer = GST_BUFFER_CAST(item.object.release());
+    {
+        std::lock_guard lock(self->state->mutex);
+        self->state->backlog.left(Backlog::Clock::now());
+    }
     if (item.not_inferred) {
         std::lock_guard lock(self->state->mutex);
         *out = mark_not_inferred(buffer, self->state->model_name, item.not_inferred);
@@ -683,7 +695,7 @@ std::vector<Property<M>> common_properties()
                 0, 3600000, before_start),
         integer(&M::nireq, "nireq", "Number of inference requests",
                 "Frames that may be inside the element at once; upstream waits beyond that. 1 works on one frame at a "
-                "time; 0 takes as many as the device needs",
+                "time; 0 takes as many as the device needs, and of a fast model as many as leave in 16 ms",
                 0, 1024, before_start),
         integer(&M::num_streams, "num-streams", "Number of streams",
                 "Jobs that the CPU runs side by side; 0 follows performance-hint", 0, 1024, before_start),

@@ -1,7 +1,83 @@
 #include "element_test.h"
 
+#include "gst/backlog.h"
+#include "gst/ordered_queue.h"
+
+#include <atomic>
+#include <fstream>
+
+#include <unistd.h>
+
 namespace leat {
 namespace {
+
+using namespace std::chrono_literals;
+
+struct Counted {
+    bool counts() const { return true; }
+};
+
+/// Whether a thread of this process sleeps.
+bool sleeps(pid_t thread)
+{
+    std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
+    std::string text;
+    std::getline(file, text);
+    return text.find(") S ") != std::string::npos;
+}
+
+/// Of `places` that were all taken, whoever enters goes on once so many are free.
+int free_when_it_goes_on(int places)
+{
+    OrderedQueue<Counted> queue;
+    queue.set_closed(false);
+    for (int i = 0; i < places; i++)
+        queue.release(*queue.enter({}));
+    std::atomic<int> free = 0, seen = 0;
+    std::atomic<pid_t> waiting = 0;
+    std::thread upstream([&] {
+        waiting = gettid();
+        queue.wait_for_room(static_cast<size_t>(places));
+        seen = free.load();
+    });
+    while (!waiting || !sleeps(waiting))
+        std::this_thread::yield();
+    while (!seen && free < places) {
+        free++;
+        queue.take();
+        std::this_thread::sleep_for(5ms);
+    }
+    upstream.join();
+    return seen;
+}
+
+TEST(OrderedQueue, WhoeverEntersIsWokenForSeveralAtATime)
+{
+    // Never sooner; how much later is up to the system.
+    EXPECT_GE(free_when_it_goes_on(1), 1);
+    EXPECT_GE(free_when_it_goes_on(2), 1);
+    EXPECT_GE(free_when_it_goes_on(4), 2);
+    EXPECT_GE(free_when_it_goes_on(8), 4);
+    EXPECT_GE(free_when_it_goes_on(16), 4);
+}
+
+TEST(Backlog, IsAsManyAsLeaveInAWhile)
+{
+    Backlog backlog;
+    auto now = Backlog::Clock::now();
+    const auto leave = [&](Backlog::Clock::duration interval) {
+        for (int i = 0; i < 300; i++)
+            backlog.left(now += interval);
+    };
+    EXPECT_EQ(backlog.places(4), 4u) << "nothing has left yet";
+    leave(1999us);
+    EXPECT_EQ(backlog.places(4), 8u);
+    leave(100us);
+    EXPECT_EQ(backlog.places(4), 16u) << "no more than this";
+    EXPECT_EQ(backlog.places(20), 20u) << "but never fewer than the device wants";
+    leave(33ms);
+    EXPECT_EQ(backlog.places(4), 4u) << "a camera";
+}
 
 /// Frames whose neighbours end in the wrong order.
 void check_order(const char *nireq)

@@ -1,0 +1,38 @@
+#pragma once
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+
+namespace leat {
+
+/// How many buffers may be inside where nobody asked for a number: as many as the device wants, but of a fast model as
+/// many as leave in some milliseconds. So long the system may let upstream's threads wait for a processor, and a device
+/// that has done all that is inside would wait with them.
+class Backlog {
+  public:
+    using Clock = std::chrono::steady_clock;
+
+    /// A buffer has left.
+    void left(Clock::time_point now)
+    {
+        constexpr int share = 16; // of the newest in the mean
+        if (last_ != Clock::time_point())
+            interval_ += (now - last_ - interval_) / share;
+        last_ = now;
+    }
+
+    /// `depth`: as many as the device wants.
+    size_t places(size_t depth) const
+    {
+        constexpr Clock::duration covered = std::chrono::milliseconds(16);
+        constexpr Clock::duration::rep most = 16;
+        const auto leaving = covered / std::max(interval_, Clock::duration(1));
+        return std::max(depth, static_cast<size_t>(std::min(leaving, most)));
+    }
+
+  private:
+    Clock::time_point last_{};
+    Clock::duration interval_ = std::chrono::seconds(1);
+};
+
+} // namespace leat
