@@ -20,20 +20,23 @@ trap 'rm -f "$clip" "$measured" "$times"' EXIT
 gst-launch-1.0 -q filesrc location="$video" ! parsebin ! h264parse ! video/x-h264,stream-format=byte-stream,alignment=au ! \
   filesink location="$clip" >&2 || { echo "$video cannot be read as H.264 video" >&2; exit 1; }
 
-# rate STREAMS [ELEMENT…]: frames a second of all streams together, each decoded and given to these elements, once all have begun.
+# rate STREAMS [ELEMENT…]: frames a second of all streams together, each decoded and given to these elements. Each has a counter of its own,
+# whose first report is left out: by then all streams have begun.
 rate() {
   local streams=$1 i launch=()
   for ((i = 0; i < streams; i++)); do
-    launch+=(multifilesrc "location=$clip" loop=true ! decodebin ! "${@:2}" all.)
+    launch+=(multifilesrc "location=$clip" loop=true ! decodebin ! "${@:2}" leatfps "name=fps$i" "interval=$seconds" ! fakesink sync=false)
   done
-  coproc pipeline { exec gst-launch-1.0 -q "${launch[@]}" funnel name=all forward-sticky-events=false ! \
-    leatfps name=fps skip=$((8 * streams)) interval="$seconds" ! fakesink sync=false; }
-  local pid=$pipeline_PID line=
-  read -r line <&"${pipeline[0]}" || true
+  coproc pipeline { exec gst-launch-1.0 -q "${launch[@]}"; }
+  local pid=$pipeline_PID name rate rest
+  local -A reports=() rates=()
+  while ((${#rates[@]} < streams)) && read -r name rate rest; do
+    if [[ $name == fps* ]] && ((++reports[$name] == 2)); then rates[$name]=$rate; fi
+  done <&"${pipeline[0]}"
   kill "$pid" 2>/dev/null || true
   wait "$pid" 2>/dev/null || true
-  [[ $line == fps:* ]] || { echo "the pipeline of $streams streams has failed" >&2; return 1; }
-  awk '{print $2}' <<<"$line"
+  ((${#rates[@]} == streams)) || { echo "the pipeline of $streams streams has failed" >&2; return 1; }
+  printf '%s\n' "${rates[@]}" | awk '{sum += $1} END {print sum}'
 }
 
 engine_rate() {
