@@ -176,8 +176,8 @@ struct ModelFilterState {
     std::shared_ptr<const ImageModel> model;
     std::string model_name;
     guint depth = 1;
-    bool bounded = false;   // latency-bound: the model's depth changes, up to that one
-    bool unhurried = false; // nothing but the model bounds how many frames are inside
+    bool bounded = false;     // latency-bound: the model's depth changes, up to that one
+    bool has_backlog = false; // nothing but the model bounds how many frames are inside, as `backlog` says
     Backlog backlog;
     uint64_t inferred = 0, skipped = 0, jobs = 0;
     int in_flight = 0, most_in_flight = 0;
@@ -290,8 +290,8 @@ void take_model(ModelFilterState &state, const ModelSettings &settings, std::sha
     state.model_name = std::filesystem::path(settings.model).stem().string();
     state.depth = static_cast<guint>(settings.nireq ? settings.nireq : std::max(1, model->compiled->most_depth()));
     state.bounded = settings.latency_bound > 0;
-    state.unhurried = !settings.nireq && !state.bounded && settings.late_policy == LatePolicy::block &&
-                      settings.performance_hint == PerformanceHint::throughput;
+    state.has_backlog = !settings.nireq && !state.bounded && settings.late_policy == LatePolicy::block &&
+                        settings.performance_hint == PerformanceHint::throughput;
     state.backlog = {};
     state.inferred = state.skipped = state.jobs = 0;
     state.most_in_flight = 0;
@@ -340,7 +340,7 @@ guint depth(LeatAsyncFilter *filter)
 {
     ModelFilterState &state = state_of(filter);
     std::lock_guard lock(state.mutex);
-    if (state.unhurried)
+    if (state.has_backlog)
         return static_cast<guint>(state.backlog.places(state.depth));
     if (!state.bounded || !state.model)
         return state.depth;
