@@ -154,7 +154,7 @@ struct Customs {
 
 const Customs all_customs[] = {
     {"Ultralytics classifier: RGB / 255",
-     [](const ModelFacts &f) { return metadata_value(f, "task") == "classify"; },
+     [](const ModelFacts &f) { return metadata_value(f.metadata, "task") == "classify"; },
      ColourOrder::rgb,
      to_unit,
      {224, 224},

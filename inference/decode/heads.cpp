@@ -179,7 +179,7 @@ ImageSpec image_spec(const ModelFacts &facts, ColourOrder order, const Normalisa
         spec.add[c] = -mean[c] / deviation[c];
     }
     spec.pad = pad_in(model_info(facts, "pad_value")).value_or(std::array{pad, pad, pad})[0];
-    spec.resize = resize_mode(metadata_value(facts, "resize_type")).value_or(resize);
+    spec.resize = resize_mode(metadata_value(facts.metadata, "resize_type")).value_or(resize);
     spec.layout = layout_of(port);
     spec.type = port.type;
     return spec;
@@ -187,7 +187,7 @@ ImageSpec image_spec(const ModelFacts &facts, ColourOrder order, const Normalisa
 
 std::string unreadable_preprocessing(const ModelFacts &facts)
 {
-    const std::string type = metadata_value(facts, "resize_type"), mean = model_info(facts, "mean_values"),
+    const std::string type = metadata_value(facts.metadata, "resize_type"), mean = model_info(facts, "mean_values"),
                       scale = model_info(facts, "scale_values"), pad = model_info(facts, "pad_value");
     const auto remark = [](const char *key, const std::string &value, const char *fault, const char *property) {
         return std::string("the file's ") + key + " " + in_quotes(value) + " " + fault +
@@ -204,16 +204,17 @@ std::string unreadable_preprocessing(const ModelFacts &facts)
     return {};
 }
 
-std::string metadata_value(const ModelFacts &facts, std::string_view key)
+const std::string &metadata_value(const std::map<std::string, std::string> &metadata, std::string_view key)
 {
-    for (const auto &[name, value] : facts.metadata) {
+    static const std::string absent;
+    for (const auto &[name, value] : metadata) {
         if (!name.ends_with(key))
             continue;
         const size_t before = name.size() - key.size();
         if (before == 0 || name[before - 1] == ' ' || name[before - 1] == '/' || name[before - 1] == '.')
             return value;
     }
-    return {};
+    return absent;
 }
 
 bool contains(const std::vector<std::string> &ops, std::string_view op)

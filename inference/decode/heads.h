@@ -53,7 +53,7 @@ ImageSpec image_spec(const ModelFacts &, ColourOrder, const Normalisation &, Res
 std::string unreadable_preprocessing(const ModelFacts &);
 /// A metadata value by its key, also where the key stands behind a section name ("model_info resize_type"). "" when
 /// absent.
-std::string metadata_value(const ModelFacts &, std::string_view key);
+const std::string &metadata_value(const std::map<std::string, std::string> &metadata, std::string_view key);
 
 // The graph.
 

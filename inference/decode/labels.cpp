@@ -117,9 +117,8 @@ std::vector<std::string> parse_labels(std::string_view text)
 
 std::vector<std::string> labels_in(const std::map<std::string, std::string> &metadata)
 {
-    const ModelFacts facts{.metadata = metadata};
     for (std::string_view key : {"names", "labels", "classes"})
-        if (auto labels = parse_labels(metadata_value(facts, key)); !labels.empty())
+        if (auto labels = parse_labels(metadata_value(metadata, key)); !labels.empty())
             return labels;
     return {};
 }

@@ -9,7 +9,7 @@ namespace {
 /// "[480, 640]" (height, width) as Ultralytics writes it; 640x640 when absent or odd.
 PictureSize imgsz(const ModelFacts &facts)
 {
-    const std::string text = metadata_value(facts, "imgsz");
+    const std::string &text = metadata_value(facts.metadata, "imgsz");
     std::vector<int> numbers;
     for (const char *p = text.data(), *end = p + text.size(); p < end;) {
         int number = 0;

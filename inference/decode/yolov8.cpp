@@ -1,5 +1,7 @@
 #include "yolo.h"
 
+#include <algorithm>
+#include <array>
 #include <cstdio>
 
 namespace leat {
@@ -16,7 +18,7 @@ struct KeypointShape {
 
 KeypointShape keypoint_shape(const ModelFacts &facts)
 {
-    const std::string text = metadata_value(facts, "kpt_shape");
+    const std::string &text = metadata_value(facts.metadata, "kpt_shape");
     KeypointShape shape;
     if (std::sscanf(text.c_str(), "[%d, %d]", &shape.count, &shape.numbers) != 2 || shape.count < 1 ||
         shape.count > 10'000 || shape.numbers < 2 || shape.numbers > 3)
@@ -39,7 +41,7 @@ std::string why_not(const ModelFacts &facts)
     const Port &port = facts.outputs[0];
     if (std::string fault = mismatch(port, {1, any, any}); !fault.empty())
         return fault + " ((4 + classes) x predictions)";
-    if (metadata_value(facts, "task") == "obb")
+    if (metadata_value(facts.metadata, "task") == "obb")
         return "the file says that its boxes are rotated";
     const int64_t rows = port.shape[1], predictions = port.shape[2];
     const int anchors = anchors_per_cell(facts, predictions);
@@ -57,16 +59,16 @@ std::vector<std::string> labels(const ModelFacts &facts)
     return labels_for(classes_of(facts, facts.outputs[0].shape[1]));
 }
 
-/// Highest score of each prediction; walks the classes in the outer loop, as they lie in memory.
-std::vector<float> highest_scores(const float *scores, int64_t classes, size_t predictions)
+/// Highest score of each of the first predictions from `scores` on; walks the classes in the outer loop, as they lie in
+/// memory.
+void find_highest(const float *scores, int64_t classes, size_t predictions, std::span<float> highest)
 {
-    std::vector<float> highest(scores, scores + predictions);
+    std::copy_n(scores, highest.size(), highest.begin());
     for (int64_t c = 1; c < classes; c++) {
         const float *row = scores + size_t(c) * predictions;
-        for (size_t i = 0; i < predictions; i++)
+        for (size_t i = 0; i < highest.size(); i++)
             highest[i] = row[i] > highest[i] ? row[i] : highest[i];
     }
-    return highest;
 }
 
 int class_with(float score, const float *scores, int64_t classes, size_t predictions)
@@ -99,22 +101,27 @@ Results decode(const ModelFacts &facts, const ImageSpec &, const DecodeOptions &
     const float *data = columns.data<float>();
     const float threshold = threshold_of(options, custom_threshold);
     const KeypointShape shape = keypoint_shape(facts);
-    const std::vector<float> highest = highest_scores(data + 4 * n, classes, n);
     std::vector<Object> objects;
-    for (size_t i = 0; i < n; i++) {
-        if (!(highest[i] >= threshold))
-            continue;
-        Object object = centred(data[i], data[n + i], data[2 * n + i], data[3 * n + i], highest[i],
-                                class_with(highest[i], data + 4 * n + i, classes, n));
-        object.keypoints = keypoints(data + size_t(4 + classes) * n + i, n, shape);
-        add(objects, std::move(object));
+    std::array<float, 512> block;
+    for (size_t first = 0; first < n; first += block.size()) {
+        const auto highest = std::span(block).first(std::min(block.size(), n - first));
+        find_highest(data + 4 * n + first, classes, n, highest);
+        for (size_t i = first; i < first + highest.size(); i++) {
+            const float score = highest[i - first];
+            if (!(score >= threshold))
+                continue;
+            Object object = centred(data[i], data[n + i], data[2 * n + i], data[3 * n + i], score,
+                                    class_with(score, data + 4 * n + i, classes, n));
+            object.keypoints = keypoints(data + size_t(4 + classes) * n + i, n, shape);
+            add(objects, std::move(object));
+        }
     }
     return detections(std::move(objects), options, custom_iou);
 }
 
 std::string assumptions(const ModelFacts &facts)
 {
-    if (metadata_value(facts, "task") == "segment")
+    if (metadata_value(facts.metadata, "task") == "segment")
         return "its masks are not decoded, only the boxes";
     return {};
 }
