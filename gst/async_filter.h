@@ -71,8 +71,8 @@ struct LeatAsyncFilterClass {
     void (*close)(LeatAsyncFilter *);
     /// Buffers that may be inside at once, at least 1.
     guint (*depth)(LeatAsyncFilter *);
-    /// Buffers that upstream's pool is asked for on top of its own. depth() may become more; upstream waits for its
-    /// pool then. Optional; without it as many as depth() says after open().
+    /// Buffers that upstream's pool is asked for on top of its own, and the most at work with a late policy. With
+    /// `block` depth() may become more; upstream waits for its pool then. Optional; without it as depth() after open().
     guint (*most_depth)(LeatAsyncFilter *);
     /// Called on the sink pad's thread, before the buffers with these caps. FALSE refuses the caps. Optional.
     gboolean (*set_caps)(LeatAsyncFilter *, GstCaps *);

@@ -175,7 +175,7 @@ struct ModelFilterState {
     std::mutex mutex; // guards what follows
     std::shared_ptr<const ImageModel> model;
     std::string model_name;
-    guint depth = 1;
+    guint depth = 1;          // nireq, or what the device asks for
     bool bounded = false;     // latency-bound: the model's depth changes, up to that one
     bool has_backlog = false; // nothing but the model bounds how many frames are inside, as `backlog` says
     Backlog backlog;
@@ -336,15 +336,21 @@ guint most_depth(LeatAsyncFilter *filter)
     return state.depth;
 }
 
-guint depth(LeatAsyncFilter *filter)
+/// Frames that may be inside now. The caller holds the state's mutex.
+guint places(const ModelFilterState &state)
 {
-    ModelFilterState &state = state_of(filter);
-    std::lock_guard lock(state.mutex);
     if (state.has_backlog)
         return static_cast<guint>(state.backlog.places(state.depth));
     if (!state.bounded || !state.model)
         return state.depth;
     return std::min(state.depth, static_cast<guint>(std::max(1, state.model->compiled->depth())));
+}
+
+guint depth(LeatAsyncFilter *filter)
+{
+    ModelFilterState &state = state_of(filter);
+    std::lock_guard lock(state.mutex);
+    return places(state);
 }
 
 gboolean set_caps(LeatAsyncFilter *filter, GstCaps *caps)
@@ -514,11 +520,10 @@ GstFlowReturn finish(LeatAsyncFilter *filter, AsyncItem &item, GstBuffer **out)
     {
         std::lock_guard lock(self->state->mutex);
         self->state->backlog.left(Backlog::Clock::now());
-    }
-    if (item.not_inferred) {
-        std::lock_guard lock(self->state->mutex);
-        *out = mark_not_inferred(buffer, self->state->model_name, item.not_inferred);
-        return GST_FLOW_OK;
+        if (item.not_inferred) {
+            *out = mark_not_inferred(buffer, self->state->model_name, item.not_inferred);
+            return GST_FLOW_OK;
+        }
     }
     try {
         *out = with_results(self, buffer, *std::static_pointer_cast<FrameWork>(item.work));
@@ -565,11 +570,11 @@ GstStructure *stats(LeatModelFilter *self, const char *name)
         name, "frames-in", G_TYPE_UINT64, passed.frames_in, "frames-out", G_TYPE_UINT64, passed.frames_out, "inferred",
         G_TYPE_UINT64, state.inferred, "skipped", G_TYPE_UINT64, state.skipped, "late-skipped", G_TYPE_UINT64,
         passed.late_skipped, "late-dropped", G_TYPE_UINT64, passed.late_dropped, "qos-late", G_TYPE_UINT64,
-        passed.qos_late, "jobs", G_TYPE_UINT64, state.jobs, "depth", G_TYPE_UINT, state.depth, "in-flight", G_TYPE_INT,
-        state.in_flight, "most-in-flight", G_TYPE_INT, state.most_in_flight, "latency-p50-ms", G_TYPE_DOUBLE,
-        milliseconds(passed.latency_p50), "latency-p95-ms", G_TYPE_DOUBLE, milliseconds(passed.latency_p95),
-        "latency-p99-ms", G_TYPE_DOUBLE, milliseconds(passed.latency_p99), "reported-latency-ms", G_TYPE_DOUBLE,
-        milliseconds(passed.reported_latency), nullptr);
+        passed.qos_late, "jobs", G_TYPE_UINT64, state.jobs, "depth", G_TYPE_UINT, places(state), "in-flight",
+        G_TYPE_INT, state.in_flight, "most-in-flight", G_TYPE_INT, state.most_in_flight, "latency-p50-ms",
+        G_TYPE_DOUBLE, milliseconds(passed.latency_p50), "latency-p95-ms", G_TYPE_DOUBLE,
+        milliseconds(passed.latency_p95), "latency-p99-ms", G_TYPE_DOUBLE, milliseconds(passed.latency_p99),
+        "reported-latency-ms", G_TYPE_DOUBLE, milliseconds(passed.reported_latency), nullptr);
     set_percentiles(stats, "queue", state.queued);
     set_percentiles(stats, "preprocess", state.preprocess);
     set_percentiles(stats, "inference", state.inference);

@@ -18,7 +18,7 @@ class Hash {
     Hash(const Hash &) = delete;
     Hash &operator=(const Hash &) = delete;
     void add(std::span<const std::byte>);
-    /// What stands in the file from `begin` on. Threads, as many as there are processors, read it piece by piece each
+    /// What stands in the file from `begin` on. Threads, as many as it is worth, read it piece by piece each
     /// into one place, which is faster than to map pages that nobody needs. Throws Error without the path.
     void add(const OpenFile &, uint64_t begin);
 
