@@ -1,55 +1,15 @@
 #include "convolution.h"
 #include "devices/cpu/team.h"
 #include "elementwise.h"
+#include "pixels.h"
 #include "post_ops.h"
 #include "window.h"
 #include "window_sums.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace leat::cpu {
 namespace {
-
-/// Pixels of pictures that do not lie one after the other; some may be padding.
-struct Pixels {
-    int64_t pictures = 1;
-    WindowAxis y, x;                         ///< whose windows are single pixels
-    int64_t picture = 0, row = 0, pixel = 0; ///< in the input, from one to the next: elements
-    int64_t channels = 1;                    ///< side by side
-
-    int64_t count() const { return pictures * y.output * x.output; }
-
-    void copy(std::byte *to, const std::byte *in, int64_t index, int64_t element) const
-    {
-        const int64_t column = x.at(index % x.output, 0), line = y.at(index / x.output % y.output, 0);
-        const auto bytes = static_cast<size_t>(channels * element);
-        if (column < 0 || column >= x.input || line < 0 || line >= y.input)
-            std::memset(to, 0, bytes);
-        else
-            std::memcpy(to, in + (index / x.output / y.output * picture + line * row + column * pixel) * element,
-                        bytes);
-    }
-};
-
-/// A product of rows of numbers, or of pixels, and weights.
-struct Product {
-    Type type; ///< of what it reads: f32 or bf16
-    int64_t rows, ins, outs;
-    int64_t step;                     ///< from one row to the next: elements; 0 for one row, which is read as many
-    std::optional<Pixels> gathered{}; ///< are copied first, to lie one after the other
-
-    int64_t element() const { return static_cast<int64_t>(size_of(type)); }
-    /// What window_sums() counts: pairs of bf16.
-    int64_t numbers() const { return ins * element() / window_number; }
-    /// Rows that fit into a cache with what is made of them. `narrows`: f32 in between.
-    int64_t rows_at_once(bool narrows) const
-    {
-        constexpr int64_t whole_tiles = 24; // of all sizes
-        const int64_t cache = (narrows ? 32 : 192) * 1024;
-        return std::max(2 * whole_tiles, cache / ((ins + outs) * element()) / whole_tiles * whole_tiles);
-    }
-};
 
 /// Rows times weights.
 class Products final : public Kernel {
@@ -58,7 +18,7 @@ class Products final : public Kernel {
              int threads)
         : p_(product), weights_(std::move(weights)), bias_(std::move(bias)), no_bias_(bias_.size(), 0.f), added_(added),
           bounds_(take_bounds(stages)), stages_(std::move(stages.stages)), made_{stages.made},
-          at_once_(std::min(p_.rows_at_once(narrows()), (p_.rows + threads - 1) / threads)), threads_(threads)
+          at_once_(p_.rows_at_once((narrows() ? 32 : 192) * 1024, p_.element(), threads)), threads_(threads)
     {
     }
 
@@ -90,19 +50,14 @@ class Products final : public Kernel {
     int64_t table() const { return in_lines(p_.numbers() * static_cast<int64_t>(sizeof(std::byte *))); }
     bool narrows() const { return made_.type != Type::f32 && !stages_.empty(); }
     int64_t room() const { return narrows() ? in_lines(at_once_ * p_.outs * window_number) : 0; }
-    /// As many rows as tiles read.
-    int64_t gathered() const
-    {
-        return p_.gathered ? in_lines(std::max(at_once_, window_pixels) * p_.ins * p_.element()) : 0;
-    }
+    int64_t gathered() const { return p_.gathered_bytes(at_once_); }
 
     void run_part(const Launch &launch, int64_t part) const
     {
         std::byte *scratch = launch.scratch + part * (table() + gathered() + room());
         std::byte *rows = scratch + table(), *room = rows + gathered();
         auto *taps = reinterpret_cast<const std::byte **>(scratch);
-        for (int64_t i = 0; i < p_.numbers(); i++)
-            taps[i] = (p_.gathered ? rows : launch.in[0]) + i * window_number;
+        p_.find_taps(taps, p_.gathered ? rows : launch.in[0]);
         const Tensor weights = weights_.tensor();
         WindowSums w{.taps = taps,
                      .count = p_.numbers(),
@@ -122,8 +77,7 @@ class Products final : public Kernel {
             w.first = p_.gathered ? 0 : first;
             w.last = w.first + last - first;
             if (p_.gathered)
-                for (int64_t i = first; i < last; i++)
-                    p_.gathered->copy(rows + (i - first) * p_.ins * p_.element(), launch.in[0], i, p_.element());
+                p_.gather(rows, launch.in[0], first, last);
             sum(sums - w.first * w.stride, w);
             for (const UnaryStage &stage : stages_)
                 stage.apply(reinterpret_cast<float *>(sums), reinterpret_cast<float *>(sums), nullptr, false, count,
@@ -149,25 +103,6 @@ class Products final : public Kernel {
         }
     }
 };
-
-/// The distance between pixels that lie one after the other, whatever else lies between; nothing when they do not.
-std::optional<int64_t> step_of(const Layout &in)
-{
-    if (in.strides[1] != 1 && in.dims[1] != 1)
-        return std::nullopt;
-    std::optional<int64_t> step;
-    int64_t next = 0;
-    for (size_t axis = in.rank(); axis-- > 0;) {
-        if (axis == 1 || in.dims[axis] == 1)
-            continue;
-        if (!step)
-            step = in.strides[axis];
-        else if (in.strides[axis] != next)
-            return std::nullopt;
-        next = in.strides[axis] * in.dims[axis];
-    }
-    return step;
-}
 
 /// What becomes of the sums.
 struct Ending {
@@ -228,55 +163,15 @@ Attempt attempt(const NodeFacts &facts, const Layout &in, const Product &product
     return choice;
 }
 
-/// Those that 1x1 windows over `in`, whose channels lie side by side, read on one axis or two.
-Pixels pixels_of(const Layout &in, std::span<const WindowAxis> axes)
-{
-    Pixels pixels;
-    pixels.pictures = in.dims[0];
-    pixels.channels = in.dims[1];
-    pixels.picture = in.strides[0];
-    pixels.x = axes.back();
-    pixels.pixel = in.strides.back();
-    if (axes.size() == 2) {
-        pixels.y = axes[0];
-        pixels.row = in.strides[2];
-    }
-    return pixels;
-}
-
-/// Rows that lie one after the other. A single one is read as many; few are gathered, with room for as many as tiles
-/// read.
-Product product_of_rows(Type type, int64_t rows, int64_t ins, int64_t outs, int64_t step)
-{
-    Product product{type, rows, ins, outs, rows > 1 ? step : 0};
-    if (rows > 1 && rows < window_pixels) {
-        Pixels pixels;
-        pixels.x.output = pixels.x.input = rows;
-        pixels.pixel = step;
-        pixels.channels = ins;
-        product.gathered = pixels;
-        product.step = ins;
-    }
-    return product;
-}
-
 /// A 1x1 convolution. `step`: from one pixel to the next; absent when they do not lie one after the other.
 Attempt attempt_pixels(const NodeFacts &facts, const Slice &slice, std::optional<int64_t> step, int threads)
 {
     Ending ending{facts.constant(2)};
     add_post_ops(ending, facts, 0);
-    const Layout &in = slice.in;
-    const int64_t ins = in.dims[1], outs = facts.dims(1)[0];
-    Product product;
-    if (step) {
-        product = product_of_rows(in.type, in.count() / ins, ins, outs, *step);
-    } else {
-        if (slice.axes.size() > 2)
-            return "its pixels lie apart on three axes";
-        const Pixels pixels = pixels_of(in, slice.axes);
-        product = {in.type, pixels.count(), ins, outs, ins, pixels};
-    }
-    return attempt(facts, in, product, window_weights(facts.dims(1)), std::move(ending), slice.out, threads);
+    if (!step && slice.axes.size() > 2)
+        return "its pixels lie apart on three axes";
+    const Product product = product_of_pixels(slice.in, slice.axes, facts.dims(1)[0], step);
+    return attempt(facts, slice.in, product, window_weights(facts.dims(1)), std::move(ending), slice.out, threads);
 }
 
 std::string fault_of(const NodeFacts &facts)
