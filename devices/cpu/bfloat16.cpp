@@ -204,25 +204,14 @@ class Shortening {
         for (ValueId id : node.outputs)
             facts.out.push_back(id == no_value ? Layout() : Layout::dense(out, *graph_.values[id].shape));
         facts.threads = threads_for(facts, threads_);
-        return first_fit(facts);
-    }
-
-    std::string first_fit(const NodeFacts &facts)
-    {
-        std::string reason = "none of its kernels knows bf16";
-        for (const KernelRow &row : kernels()) {
-            if (std::find(row.ops.begin(), row.ops.end(), facts.node.op->name) == row.ops.end())
-                continue;
-            Attempt attempt = row.attempt(facts);
-            if (auto *choice = std::get_if<Choice>(&attempt)) {
-                if (onednn::is_slow(choice->detail))
-                    return "oneDNN has only loops without optimisation for it";
-                report_.tried.push_back(std::move(*choice));
-                return "";
-            }
-            reason = std::get<std::string>(attempt);
-        }
-        return reason;
+        Attempt attempt = first_fit(facts);
+        auto *choice = std::get_if<Choice>(&attempt);
+        if (!choice)
+            return std::get<std::string>(attempt);
+        if (onednn::is_slow(choice->detail))
+            return "oneDNN has only loops without optimisation for it";
+        report_.tried.push_back(std::move(*choice));
+        return "";
     }
 
     void rewrite()

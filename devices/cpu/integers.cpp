@@ -491,6 +491,7 @@ class Integration {
         node.post_ops.push_back(casting(Type::f32));
         node.post_ops.push_back(binary("Mul", by_channel("scale", weights.scales, rank, convolves)));
         if (old.inputs.size() > 2 && old.inputs[2] != no_value) {
+            fold_constant(graph_.maker(old.inputs[2]));
             const Tensor *stored = graph_.constant(old.inputs[2]);
             if (!stored || stored->type() != Type::f32 || stored->count() != bias.size())
                 return "its bias is not one constant f32 for each output channel";
@@ -536,7 +537,7 @@ class Integration {
         const ValueId made = quantiser >= 0 ? graph_.node(quantiser).outputs[0] : node.outputs[0];
         facts.out = {Layout::dense(graph_.value(made).type, *graph_.value(node.outputs[0]).shape)};
         facts.threads = threads_for(facts, threads_);
-        Attempt attempt = attempt_integer_product(facts);
+        Attempt attempt = first_fit(facts);
         if (auto *refusal = std::get_if<std::string>(&attempt))
             return *refusal;
         report_.tried.push_back(std::get<Choice>(std::move(attempt)));
@@ -752,7 +753,7 @@ class Integration {
     void fold_constant(int index)
     {
         static constexpr std::array names{"Cast", "DequantizeLinear", "FakeQuantize"};
-        if (!is_any(graph_, index, names))
+        if (index < 0 || !is_any(graph_, index, names))
             return;
         const Node &node = graph_.node(index);
         std::string form(node.op->name);

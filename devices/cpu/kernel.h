@@ -117,6 +117,9 @@ struct KernelRow {
 
 std::span<const KernelRow> kernels();
 
+/// What the first row that names the node's op and fits it makes; else why the last of those rows does not.
+Attempt first_fit(const NodeFacts &);
+
 /// The elementwise kernel for the node's post-ops from `first` on, in place on output 0 (operand `in[0]`, then the
 /// operands of those post-ops).
 Attempt attempt_post_ops(const NodeFacts &, const Layout &value, size_t first);
@@ -127,6 +130,8 @@ std::unique_ptr<Kernel> make_copy(const Layout &from, const Layout &to, int thre
 // kernels/, one file each.
 Attempt attempt_reference(const NodeFacts &);
 Attempt attempt_image(const NodeFacts &);
+Attempt attempt_integer_pointwise(const NodeFacts &);
+Attempt attempt_integer_rows(const NodeFacts &);
 Attempt attempt_integer_product(const NodeFacts &);
 Attempt attempt_reshape_view(const NodeFacts &);
 Attempt attempt_transpose_view(const NodeFacts &);

@@ -416,15 +416,22 @@ std::optional<float> scalar(const NodeFacts &facts, size_t input)
 
 } // namespace
 
+std::optional<UnaryStage> unary_stage(const PostOp &post)
+{
+    const UnaryRow *row = post.kind == PostOp::Kind::unary ? unary_row(post.op->name) : nullptr;
+    if (!row)
+        return {};
+    const Stage stage = row->stage(post.attributes);
+    return UnaryStage{vector_function(stage.function), stage.a, stage.b};
+}
+
 UnaryStages unary_stages(const Node &node, size_t first, Type type, bool casts)
 {
     UnaryStages result{{}, 0, type};
     for (size_t i = first; i < node.post_ops.size(); i++) {
         const PostOp &post = node.post_ops[i];
-        const UnaryRow *row = post.kind == PostOp::Kind::unary ? unary_row(post.op->name) : nullptr;
-        if (row) {
-            const Stage stage = row->stage(post.attributes);
-            result.stages.push_back({vector_function(stage.function), stage.a, stage.b});
+        if (const auto stage = unary_stage(post)) {
+            result.stages.push_back(*stage);
         } else if (!casts || post.op->name != "Cast" || !is_float(type_after(post, type))) {
             break;
         }
@@ -434,16 +441,18 @@ UnaryStages unary_stages(const Node &node, size_t first, Type type, bool casts)
     return result;
 }
 
+std::optional<std::array<float, 2>> bounds_of(const UnaryStage &stage)
+{
+    if (stage.apply == vector_function(Function::relu))
+        return {{0.f, infinity}};
+    if (stage.apply == vector_function(Function::clip))
+        return {{stage.a, stage.b}};
+    return {};
+}
+
 std::optional<std::array<float, 2>> take_bounds(UnaryStages &unary)
 {
-    std::optional<std::array<float, 2>> bounds;
-    if (unary.stages.empty())
-        return bounds;
-    const UnaryStage &stage = unary.stages.front();
-    if (stage.apply == vector_function(Function::relu))
-        bounds = {0.f, infinity};
-    else if (stage.apply == vector_function(Function::clip))
-        bounds = {stage.a, stage.b};
+    const auto bounds = unary.stages.empty() ? std::nullopt : bounds_of(unary.stages.front());
     if (bounds)
         unary.stages.erase(unary.stages.begin());
     return bounds;

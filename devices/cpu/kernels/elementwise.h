@@ -15,6 +15,9 @@ struct UnaryStage {
     float a, b;
 };
 
+/// The post-op as one; nothing when it is none of one number.
+std::optional<UnaryStage> unary_stage(const PostOp &);
+
 struct UnaryStages {
     std::vector<UnaryStage> stages;
     size_t count; ///< of post-ops, Casts among them
@@ -25,6 +28,8 @@ struct UnaryStages {
 /// `casts`: whether they may end in another float type.
 UnaryStages unary_stages(const Node &, size_t first, Type type, bool casts);
 
+/// The range into which the stage brings numbers, when it does no more.
+std::optional<std::array<float, 2>> bounds_of(const UnaryStage &);
 /// Takes the first stage away when it only brings numbers into a range, and gives the range.
 std::optional<std::array<float, 2>> take_bounds(UnaryStages &);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 namespace leat::cpu {
 namespace {
@@ -71,10 +72,7 @@ class Reading {
         for (size_t i = next; i < end; i++)
             if (!append(posts_[i], i == next))
                 return {};
-        if (quantises && scales_with && end == next)
-            add(zero_point_);
-        else
-            settle(quantises && !scales_with ? 1 / scale_ : 1, quantises ? zero_point_ : 0);
+        settle(quantises && !scales_with ? 1 / scale_ : 1);
         if (only_scales_ && !ending_.steps.empty())
             return {};
         return ending_;
@@ -108,6 +106,7 @@ class Reading {
     {
         ending_.out = type_after(quantise, Type::f32);
         scale_ = quantise.attributes.number("scale", 1);
+        ending_.zero_point = static_cast<int32_t>(quantise.attributes.integer("zero_point", 0));
         zero_point_ = static_cast<float>(quantise.attributes.integer("zero_point", 0));
         lowest_ = ending_.out == Type::u8 ? 0 : -128;
         highest_ = ending_.out == Type::u8 ? 255 : 127;
@@ -172,7 +171,7 @@ class Reading {
     {
         if (post.kind == PostOp::Kind::binary)
             return append_residual(post, facts_.in[operand_], is_first);
-        settle(1, 0);
+        settle(1);
         PostOp scaled = post;
         if (post.op->name == "Clip")
             for (const char *bound : {"min", "max"})
@@ -182,10 +181,10 @@ class Reading {
         return true;
     }
 
-    /// Makes `factor` times the numbers, plus `offset`, of what has been appended.
-    void settle(float factor, float offset)
+    /// Makes `factor` times the numbers of what has been appended.
+    void settle(float factor)
     {
-        const float b = shift_ * factor + offset;
+        const float b = shift_ * factor;
         shift_ = 0;
         if (factor != 1 || b != 0)
             ending_.steps.push_back({IntegerEnding::Step::Kind::linear, {}, factor, b});
@@ -211,6 +210,19 @@ class Reading {
 };
 
 } // namespace
+
+IntegerEnding with_early_zero_point(IntegerEnding ending)
+{
+    const auto zero = static_cast<float>(std::exchange(ending.zero_point, 0));
+    if (ending.steps.empty())
+        for (float &each : ending.bias)
+            each += zero;
+    else if (ending.steps.back().kind == IntegerEnding::Step::Kind::linear)
+        ending.steps.back().b += zero;
+    else if (zero != 0)
+        ending.steps.push_back({IntegerEnding::Step::Kind::linear, {}, 1, zero});
+    return ending;
+}
 
 std::optional<IntegerEnding> longest_ending(const NodeFacts &facts, size_t axis, bool only_scales,
                                             const std::function<bool(const IntegerEnding &)> &takes)

@@ -209,8 +209,8 @@ Choice with_wide_channels(Choice choice, const IntegerProduct &product, const In
 {
     if (!product.wide)
         return choice;
-    choice.kernel = with_wide_channels(std::move(choice.kernel), slice, product.wide, {ending.scales, ending.bias},
-                                       product.zero_point);
+    choice.kernel = with_wide_channels(std::move(choice.kernel), slice, product.wide,
+                                       {ending.scales, with_early_zero_point(ending).bias}, product.zero_point);
     choice.detail += ", " + std::to_string(product.wide->channels.size()) + " channels beyond s8 apart";
     return choice;
 }
@@ -223,12 +223,12 @@ Attempt attempt_integer_product(const NodeFacts &facts)
     const auto &known = std::get<IntegerProduct>(product);
     const auto ending = longest_ending(
         facts, known.channel_axis, known.wide != nullptr,
-        [](const IntegerEnding &made) { return post_ops_of(made).has_value(); });
+        [](const IntegerEnding &made) { return post_ops_of(with_early_zero_point(made)).has_value(); });
     if (!ending)
         return "its sums are wanted as integers";
+    const IntegerEnding early = with_early_zero_point(*ending);
     return or_refusal([&] {
-        return known.convolves ? integer_convolution(facts, known, *ending)
-                               : integer_matrix_product(facts, known, *ending);
+        return known.convolves ? integer_convolution(facts, known, early) : integer_matrix_product(facts, known, early);
     });
 }
 

@@ -1,5 +1,6 @@
 #include "devices/cpu/kernel.h"
 
+#include <algorithm>
 #include <array>
 
 namespace leat::cpu {
@@ -25,6 +26,8 @@ constexpr auto global_pool_ops = names("GlobalAveragePool", "GlobalMaxPool");
 constexpr auto lrn_ops = names("LRN");
 constexpr auto matmul_ops = names("MatMul");
 constexpr auto gemm_ops = names("Gemm");
+constexpr auto integer_convolution_ops = names("ConvInteger");
+constexpr auto integer_matmul_ops = names("MatMulInteger");
 constexpr auto integer_product_ops = names("ConvInteger", "MatMulInteger");
 constexpr auto resize_ops = names("Resize");
 constexpr auto softmax_ops = names("Softmax", "LogSoftmax");
@@ -94,6 +97,8 @@ const KernelRow table[] = {
     {"vector product", gemm_ops, attempt_vector_product},
     {"rows", gemm_ops, attempt_rows},
     {"oneDNN", gemm_ops, attempt_gemm},
+    {"pointwise", integer_convolution_ops, attempt_integer_pointwise},
+    {"rows", integer_matmul_ops, attempt_integer_rows},
     {"oneDNN", integer_product_ops, attempt_integer_product},
     {"normalise", layer_normalization_ops, attempt_layer_normalization},
     {"normalise", group_normalization_ops, attempt_group_normalization},
@@ -112,6 +117,16 @@ const KernelRow table[] = {
 std::span<const KernelRow> kernels()
 {
     return table;
+}
+
+Attempt first_fit(const NodeFacts &facts)
+{
+    Attempt attempt = "there is no kernel for its op";
+    for (const KernelRow &row : table)
+        if (std::ranges::find(row.ops, facts.node.op->name) != row.ops.end())
+            if (attempt = row.attempt(facts); std::holds_alternative<Choice>(attempt))
+                break;
+    return attempt;
 }
 
 } // namespace leat::cpu

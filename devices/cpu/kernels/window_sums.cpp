@@ -243,9 +243,10 @@ std::string window_sums_fault(Type type)
 {
     if (type == Type::f32)
         return "";
-    if (!has_window_sums_bf16())
-        return "this processor does not multiply pairs of bf16";
-    return onednn::has_tiles() ? "oneDNN multiplies bf16 in tiles" : "";
+    if (type == Type::bf16 ? !has_window_sums_bf16() : !has_window_sums_s8())
+        return type == Type::bf16 ? "this processor does not multiply pairs of bf16"
+                                  : "this processor does not multiply integers of 8 bits in vectors of 64";
+    return onednn::has_tiles() ? "oneDNN multiplies " + std::string(to_string(type)) + " in tiles" : "";
 }
 
 namespace {
@@ -272,25 +273,52 @@ WindowWeights window_weights(const Shape &shape)
 
 Constant weights_in_groups(Weights &all, const Tensor &weights, const WindowWeights &w)
 {
-    const int64_t together = weights.type() == Type::f32 ? 1 : 2, ins = (w.ins + together - 1) / together * together;
+    const auto together = window_number / static_cast<int64_t>(size_of(weights.type()));
+    const int64_t ins = (w.ins + together - 1) / together * together;
     const Shape shape{WindowGroups(w.outs).blocks, w.taps, ins, window_channels};
     const std::string form = "in groups of 64, by " + std::to_string(w.out_step) + ", " + std::to_string(w.in_step);
     return all.later(weights, form, weights.type(), shape, [=, memory = all.memory()] {
         Tensor groups = memory->allocate(weights.type(), shape);
         if (weights.type() == Type::f32)
             write_groups(groups.data<float>(), weights.data<float>(), w, together);
+        else if (weights.type() == Type::s8)
+            write_groups(groups.data<int8_t>(), weights.data<int8_t>(), w, together);
         else
             write_groups(groups.data<BFloat16>(), weights.data<BFloat16>(), w, together);
         return groups;
     });
 }
 
+Constant weight_sums(Weights &all, const Tensor &weights, const WindowWeights &w)
+{
+    const Shape shape{WindowGroups(w.outs).blocks * window_channels};
+    const std::string form = "sums by " + std::to_string(w.out_step) + ", " + std::to_string(w.in_step);
+    return all.later(weights, form, Type::s32, shape, [=] {
+        Tensor sums(Type::s32, shape);
+        for (int64_t o = 0; o < shape[0]; o++) {
+            int32_t sum = 0;
+            for (int64_t t = 0; o < w.outs && t < w.taps; t++)
+                for (int64_t i = 0; i < w.ins; i++)
+                    sum += weights.data<int8_t>()[o * w.out_step + i * w.in_step + t * w.tap_step];
+            sums.data<int32_t>()[o] = sum;
+        }
+        return sums;
+    });
+}
+
+std::vector<float> in_blocks(std::span<const float> numbers)
+{
+    const WindowGroups all(static_cast<int64_t>(numbers.size()));
+    std::vector<float> blocks(static_cast<size_t>(all.blocks * window_channels), 0.f);
+    std::ranges::copy(numbers, blocks.begin());
+    return blocks;
+}
+
 std::vector<float> bias_in_blocks(const Tensor *bias, int64_t outs)
 {
-    std::vector<float> blocks(static_cast<size_t>(WindowGroups(outs).blocks * window_channels), 0.f);
     if (bias)
-        std::ranges::copy(bias->values<float>(), blocks.begin());
-    return blocks;
+        return in_blocks(bias->values<float>());
+    return in_blocks(std::vector<float>(static_cast<size_t>(outs), 0.f));
 }
 
 } // namespace leat::cpu
