@@ -22,6 +22,16 @@ struct Stage {
     int operand = -1; ///< index into Chain::operands; -1 for functions of one number
 };
 
+/// The range into which a function brings numbers, when it does no more.
+std::optional<std::array<float, 2>> bounds_of(Function function, float a, float b)
+{
+    if (function == Function::relu)
+        return {{0.f, infinity}};
+    if (function == Function::clip)
+        return {{a, b}};
+    return {};
+}
+
 /// What to compute: `operands[0]` goes through the stages.
 struct Chain {
     std::vector<Layout> operands;      ///< spread to the output's sizes: repeated axes have stride 0
@@ -58,6 +68,7 @@ class Elementwise final : public Kernel {
         blocks_ = (length_ + block_ - 1) / block_;
         outer_ = loops_.turns(inner);
         threads_ = outer_ * length_ < 16384 ? 1 : threads;
+        adds_integers_ = integer_sum();
     }
 
     void run(const Launch &launch) const override
@@ -88,6 +99,18 @@ class Elementwise final : public Kernel {
     std::vector<int64_t> row_strides_; // by operand
     int64_t length_ = 0, block_ = 0, blocks_ = 0, outer_ = 0;
     int threads_ = 1;
+    std::optional<std::array<float, 2>> adds_integers_; ///< the whole chain, with these bounds of the sum
+
+    /// The bounds when the chain is a sum of two integers, made integers again, that is brought into a range or not.
+    std::optional<std::array<float, 2>> integer_sum() const
+    {
+        const auto is_plain = [&](size_t k) { return is_8_bit(types_[k]) && ways_[k] == Way::each; };
+        if (!made_on_ || types_.size() != 2 || !is_plain(0) || !is_plain(1) || stages_.size() > 2 ||
+            stages_[0].function != Function::add)
+            return {};
+        return stages_.size() == 1 ? std::array{-infinity, infinity}
+                                   : bounds_of(stages_[1].function, stages_[1].a, stages_[1].b);
+    }
 
     /// A short inner loop (the channels, when they lie last) becomes one with the loop around it; operands that repeat
     /// with every turn become patterns, parts of wider ones rows.
@@ -148,6 +171,14 @@ class Elementwise final : public Kernel {
             }
             const int64_t at = turn % blocks_ * block_, size = std::min(block_, length_ - at);
             std::byte *to = out + at * element(made_);
+            if (adds_integers_) {
+                const auto operand = [&](size_t k) {
+                    return IntegerNumbers{reinterpret_cast<const uint8_t *>(operands[k].row + at), grids_[k]};
+                };
+                vector_add_integers(reinterpret_cast<uint8_t *>(to), operand(0), operand(1), size,
+                                    (*adds_integers_)[0], (*adds_integers_)[1], *made_on_);
+                continue;
+            }
             float *floats = made_ == Type::f32 ? reinterpret_cast<float *>(to) : made.data();
             run_block(operands, floats, at, size);
             if (made_on_)
@@ -443,10 +474,9 @@ UnaryStages unary_stages(const Node &node, size_t first, Type type, bool casts)
 
 std::optional<std::array<float, 2>> bounds_of(const UnaryStage &stage)
 {
-    if (stage.apply == vector_function(Function::relu))
-        return {{0.f, infinity}};
-    if (stage.apply == vector_function(Function::clip))
-        return {{stage.a, stage.b}};
+    for (Function function : {Function::relu, Function::clip})
+        if (stage.apply == vector_function(function))
+            return bounds_of(function, stage.a, stage.b);
     return {};
 }
 

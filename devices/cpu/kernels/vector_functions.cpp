@@ -8,6 +8,7 @@
 #include "inference/bfloat16-inl.h"
 #include <hwy/contrib/math/math-inl.h>
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <iterator>
@@ -495,63 +496,127 @@ void mix(float *to, const float *row, const int32_t *first, const float *weights
     }
 }
 
-template <class T> void quantise_as(T *to, const float *from, int64_t count, Quantisation q)
-{
-    const D d;
-    const hn::Rebind<int32_t, D> integers;
-    const hn::Rebind<T, D> narrow;
-    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-    const V scale = of(q.scale), zero = of(static_cast<float>(q.zero_point));
-    // Clamped as floats, where NaN too becomes a number.
-    const V lowest = of(std::numeric_limits<T>::lowest()), highest = of(std::numeric_limits<T>::max());
-    auto integer = [&](V x) {
-        const V rounded = hn::Add(hn::Round(hn::Div(x, scale)), zero);
-        return hn::ConvertTo(integers, hn::Min(hn::Max(rounded, lowest), highest));
-    };
-    int64_t i = 0;
-    for (; i + lanes <= count; i += lanes)
-        hn::StoreU(hn::DemoteTo(narrow, integer(hn::LoadU(d, from + i))), narrow, to + i);
-    if (i == count)
-        return;
-    HWY_ALIGN float rest[HWY_MAX_BYTES / sizeof(float)] = {};
-    HWY_ALIGN T made[HWY_MAX_BYTES / sizeof(float)];
-    const auto left = static_cast<size_t>(count - i) % std::size(rest); // the remainder only tells the compiler
-    std::memcpy(rest, from + i, left * sizeof(float));
-    hn::StoreU(hn::DemoteTo(narrow, integer(hn::Load(d, rest))), narrow, made);
-    std::memcpy(to + i, made, left);
-}
+/// Integers of 8 bits in memory; registers hold signed ones with 128 added.
+class Integers {
+  public:
+    using U = hn::Rebind<uint8_t, D>;
+    using S = hn::RebindToSigned<D>;
+    explicit Integers(Quantisation q)
+        : flipped_(hn::Set(U(), q.is_signed ? 0x80 : 0)), scale_(of(q.scale)),
+          zero_(q.zero_point + (q.is_signed ? 128 : 0))
+    {
+    }
+
+  protected:
+    hn::Vec<U> flipped_;
+    V scale_;
+    int32_t zero_;
+};
+
+/// Numbers from those of a grid.
+class Dequantiser : Integers {
+  public:
+    explicit Dequantiser(Quantisation q) : Integers(q) {}
+    V operator()(const uint8_t *from) const
+    {
+        const auto integers = hn::PromoteTo(S(), hn::Xor(hn::LoadU(U(), from), flipped_));
+        return hn::Mul(hn::ConvertTo(D(), hn::Sub(integers, hn::Set(S(), zero_))), scale_);
+    }
+};
+
+/// Numbers to those of a grid, rounded half to even and saturated: x / scale exactly, by the reciprocal and what it
+/// misses where the processor multiplies and adds at once (P. Markstein, "Computation of elementary functions on the IBM
+/// RISC System/6000 processor", 1990). NaN becomes the lowest.
+class Quantiser : Integers {
+  public:
+    explicit Quantiser(Quantisation q)
+        : Integers(q), inverse_(of(1 / q.scale)), divides_(HWY_TARGET > HWY_AVX2 || !(q.scale > 1e-30f && q.scale < 1e30f))
+    {
+        const auto zero = static_cast<float>(zero_);
+        lowest_ = hn::Mul(of(-zero), divides_ ? of(1) : scale_);
+        highest_ = hn::Mul(of(255 - zero), divides_ ? of(1) : scale_);
+    }
+
+    void operator()(uint8_t *to, V x) const { hn::StoreU(integers(x), U(), to); }
+
+    hn::Vec<U> integers(V x) const
+    {
+        V quotient;
+        if (divides_) {
+            quotient = within(hn::Div(x, scale_));
+        } else {
+            const V number = within(x), about = hn::Mul(number, inverse_);
+            quotient = hn::MulAdd(hn::NegMulAdd(about, scale_, number), inverse_, about);
+        }
+        // The sum's last bits are the nearest integer.
+        constexpr float large = 12582912;
+        const auto bits = hn::BitCast(S(), hn::Add(quotient, of(large)));
+        const auto made = hn::Add(bits, hn::Set(S(), zero_ - std::bit_cast<int32_t>(large)));
+        return hn::Xor(hn::U8FromU32(hn::BitCast(hn::RebindToUnsigned<S>(), made)), flipped_);
+    }
+
+  private:
+    V inverse_, lowest_, highest_;
+    bool divides_;
+
+    V within(V x) const { return hn::Min(hn::Max(x, lowest_), highest_); }
+};
 
 void quantise(uint8_t *to, const float *from, int64_t count, Quantisation q)
 {
-    if (q.is_signed)
-        quantise_as(reinterpret_cast<int8_t *>(to), from, count, q);
-    else
-        quantise_as(to, from, count, q);
-}
-
-template <class T> void dequantise_as(float *to, const T *from, int64_t count, Quantisation q)
-{
     const D d;
-    const hn::Rebind<int32_t, D> integers;
-    const hn::Rebind<T, D> narrow;
     const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-    const V scale = of(q.scale);
-    const auto zero = hn::Set(integers, q.zero_point);
+    const Quantiser quantiser(q);
     int64_t i = 0;
-    for (; i + lanes <= count; i += lanes) {
-        const auto number = hn::Sub(hn::PromoteTo(integers, hn::LoadU(narrow, from + i)), zero);
-        hn::StoreU(hn::Mul(hn::ConvertTo(d, number), scale), d, to + i);
-    }
-    for (; i < count; i++)
-        to[i] = static_cast<float>(from[i] - q.zero_point) * q.scale;
+    for (; i + lanes <= count; i += lanes)
+        quantiser(to + i, hn::LoadU(d, from + i));
+    if (i == count)
+        return;
+    HWY_ALIGN float rest[HWY_MAX_BYTES / sizeof(float)] = {};
+    uint8_t made[HWY_MAX_BYTES / sizeof(float)];
+    const auto left = static_cast<size_t>(count - i) % std::size(rest); // the remainder only tells the compiler
+    std::memcpy(rest, from + i, left * sizeof(float));
+    quantiser(made, hn::Load(d, rest));
+    std::memcpy(to + i, made, left);
 }
 
 void dequantise(float *to, const uint8_t *from, int64_t count, Quantisation q)
 {
-    if (q.is_signed)
-        dequantise_as(to, reinterpret_cast<const int8_t *>(from), count, q);
-    else
-        dequantise_as(to, from, count, q);
+    const D d;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    const Dequantiser dequantiser(q);
+    int64_t i = 0;
+    for (; i + lanes <= count; i += lanes)
+        hn::StoreU(dequantiser(from + i), d, to + i);
+    for (; i < count; i++)
+        to[i] = static_cast<float>((q.is_signed ? static_cast<int8_t>(from[i]) : from[i]) - q.zero_point) * q.scale;
+}
+
+void add_integers(uint8_t *to, IntegerNumbers a, IntegerNumbers b, int64_t count, float lowest, float highest,
+                  Quantisation q)
+{
+    const D d;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    if (count < lanes) {
+        uint8_t few[3][HWY_MAX_BYTES / sizeof(float)] = {};
+        const auto bytes = static_cast<size_t>(count);
+        std::memcpy(few[0], a.from, bytes);
+        std::memcpy(few[1], b.from, bytes);
+        add_integers(few[2], {few[0], a.grid}, {few[1], b.grid}, lanes, lowest, highest, q);
+        std::memcpy(to, few[2], bytes);
+        return;
+    }
+    const Dequantiser first(a.grid), second(b.grid);
+    const Quantiser made(q);
+    const V low = of(lowest), high = of(highest);
+    const auto add = [&](int64_t i) HWY_ATTR {
+        return made.integers(hn::Min(hn::Max(hn::Add(first(a.from + i), second(b.from + i)), low), high));
+    };
+    // `to` may be where `b` lies: the last vector, which goes back over the one before, is made first.
+    const auto last = add(count - lanes);
+    for (int64_t i = 0; i + lanes <= count; i += lanes)
+        hn::StoreU(add(i), Integers::U(), to + i);
+    hn::StoreU(last, Integers::U(), to + count - lanes);
 }
 
 void widen(float *to, const uint16_t *from, int64_t count)
@@ -637,6 +702,7 @@ HWY_EXPORT(join);
 HWY_EXPORT(mix);
 HWY_EXPORT(quantise);
 HWY_EXPORT(dequantise);
+HWY_EXPORT(add_integers);
 HWY_EXPORT(widen);
 HWY_EXPORT(narrow);
 
@@ -663,6 +729,12 @@ float vector_min(const float *values, int64_t count)
 void vector_quantise(uint8_t *to, const float *from, int64_t count, Quantisation q)
 {
     HWY_DYNAMIC_DISPATCH(quantise)(to, from, count, q);
+}
+
+void vector_add_integers(uint8_t *to, IntegerNumbers a, IntegerNumbers b, int64_t count, float lowest, float highest,
+                         Quantisation q)
+{
+    HWY_DYNAMIC_DISPATCH(add_integers)(to, a, b, count, lowest, highest, q);
 }
 
 void vector_dequantise(float *to, const uint8_t *from, int64_t count, Quantisation q)

@@ -75,6 +75,15 @@ struct Quantisation {
 void vector_quantise(uint8_t *to, const float *from, int64_t count, Quantisation);
 void vector_dequantise(float *to, const uint8_t *from, int64_t count, Quantisation);
 
+/// Integers that stand for numbers.
+struct IntegerNumbers {
+    const uint8_t *from;
+    Quantisation grid;
+};
+/// a + b, brought into [lowest, highest], as integers of the grid. `to` may be where a or b lie.
+void vector_add_integers(uint8_t *to, IntegerNumbers a, IntegerNumbers b, int64_t count, float lowest, float highest,
+                         Quantisation);
+
 /// bf16 to f32 and back, rounded to nearest even.
 void vector_widen(float *to, const std::byte *from, int64_t count);
 void vector_narrow(std::byte *to, const float *from, int64_t count);
