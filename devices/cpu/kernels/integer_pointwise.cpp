@@ -1,6 +1,5 @@
 #include "devices/cpu/team.h"
-#include "elementwise.h"
-#include "integer_products.h"
+#include "integer_stages.h"
 #include "pixels.h"
 
 #include <algorithm>
@@ -8,66 +7,20 @@
 namespace leat::cpu {
 namespace {
 
-/// The steps of an IntegerEnding: those that window_sums_s8() takes, then functions of one number.
-struct Steps {
-    float offset = 0; ///< that belongs to the bias
-    std::optional<float> added{};
-    std::optional<std::array<float, 2>> bounds{};
-    std::vector<UnaryStage> stages{}; ///< nothing is added when there are some
-
-    /// False when it fits neither here nor there.
-    bool append(const IntegerEnding::Step &step)
-    {
-        using Kind = IntegerEnding::Step::Kind;
-        if (step.kind == Kind::sum) {
-            if (added || bounds || !stages.empty())
-                return false;
-            added = step.a;
-            return true;
-        }
-        const bool shifts = step.kind == Kind::linear && step.a == 1;
-        if (shifts && stages.empty() && !bounds) {
-            offset += step.b;
-            return true;
-        }
-        const auto stage = step.kind == Kind::linear
-                               ? UnaryStage{vector_function(Function::affine), step.a, step.b}
-                               : unary_stage(step.post);
-        if (!stage)
-            return false;
-        if (!bounds && stages.empty() && (bounds = bounds_of(*stage)))
-            return true;
-        stages.push_back(*stage);
-        return !added;
-    }
-};
-
-std::optional<Steps> steps_of(const IntegerEnding &ending)
-{
-    Steps steps;
-    for (const auto &step : ending.steps)
-        if (!steps.append(step))
-            return {};
-    return steps;
-}
-
 /// Rows of 8-bit integers times weights.
 class IntegerRows final : public Kernel {
   public:
-    IntegerRows(const Product &product, Constant weights, Constant weight_sums, const IntegerEnding &ending,
-                Steps steps, std::optional<int32_t> zero_point, int threads)
-        : p_(product), weights_(std::move(weights)), weight_sums_(std::move(weight_sums)),
-          scales_(in_blocks(ending.scales)), bias_(in_blocks(ending.bias)), steps_(std::move(steps)), made_(ending.out),
-          made_zero_(ending.zero_point), zero_point_(zero_point), at_once_(p_.rows_at_once((narrows() ? 32 : 192) * 1024, element(), threads)),
-          threads_(threads)
+    IntegerRows(const Product &product, Constant weights, Constant weight_sums, IntegerStages stages,
+                std::optional<int32_t> zero_point, int threads)
+        : p_(product), weights_(std::move(weights)), weight_sums_(std::move(weight_sums)), stages_(std::move(stages)),
+          scales_(in_blocks(stages_.ending.scales)), bias_(in_blocks(stages_.ending.bias)), zero_point_(zero_point),
+          at_once_(p_.rows_at_once((stages_.narrows() ? 32 : 192) * 1024, element(), threads)), threads_(threads)
     {
-        for (float &each : bias_)
-            each += steps_.offset;
     }
 
     /// Bytes, for each thread: what sums start from, where the numbers of a row lie, rows that are gathered, and what it
     /// makes as f32, when it becomes integers later.
-    size_t scratch() const { return static_cast<size_t>(threads_) * part_bytes(); }
+    size_t scratch() const { return static_cast<size_t>(threads_ * part_bytes()); }
 
     void prepare() override
     {
@@ -86,69 +39,56 @@ class IntegerRows final : public Kernel {
   private:
     const Product p_;
     const Constant weights_, weight_sums_;
-    std::vector<float> scales_, bias_;
-    const Steps steps_;
-    const Type made_;
-    const int32_t made_zero_;
+    const IntegerStages stages_;
+    const std::vector<float> scales_, bias_;
     const std::optional<int32_t> zero_point_; ///< nothing: the second operand
     const int64_t at_once_;                   ///< rows
     const int threads_;
 
-    bool narrows() const { return made_ != Type::f32 && !steps_.stages.empty(); }
-    int64_t element() const { return static_cast<int64_t>(size_of(made_)); }
-    size_t start_bytes() const { return in_lines(bias_.size() * sizeof(int32_t)); }
-    size_t table_bytes() const { return in_lines(static_cast<size_t>(p_.numbers()) * sizeof(std::byte *)); }
-    size_t room_bytes() const { return narrows() ? static_cast<size_t>(in_lines(at_once_ * p_.outs * window_number)) : 0; }
-    size_t gathered_bytes() const { return static_cast<size_t>(p_.gathered_bytes(at_once_)); }
-    size_t part_bytes() const { return start_bytes() + table_bytes() + gathered_bytes() + room_bytes(); }
-
-    int32_t zero_point(const Launch &launch) const
-    {
-        if (zero_point_)
-            return *zero_point_;
-        const auto byte = std::to_integer<uint8_t>(*launch.in[1]);
-        return p_.type == Type::s8 ? static_cast<int8_t>(byte) : byte;
-    }
+    int64_t element() const { return static_cast<int64_t>(size_of(stages_.ending.out)); }
+    int64_t start_bytes() const { return in_lines(static_cast<int64_t>(bias_.size() * sizeof(int32_t))); }
+    int64_t table_bytes() const { return in_lines(p_.numbers() * static_cast<int64_t>(sizeof(std::byte *))); }
+    int64_t room_bytes() const { return stages_.narrows() ? in_lines(at_once_ * p_.outs * window_number) : 0; }
+    int64_t part_bytes() const { return start_bytes() + table_bytes() + p_.gathered_bytes(at_once_) + room_bytes(); }
 
     void run_part(const Launch &launch, int64_t part) const
     {
-        std::byte *scratch = launch.scratch + static_cast<size_t>(part) * part_bytes();
+        std::byte *scratch = launch.scratch + part * part_bytes();
         auto *start = reinterpret_cast<int32_t *>(scratch);
         auto *taps = reinterpret_cast<const std::byte **>(scratch + start_bytes());
-        std::byte *rows = scratch + start_bytes() + table_bytes(), *room = rows + gathered_bytes();
-        const int32_t zero = zero_point(launch), shift = zero + (p_.type == Type::s8 ? 128 : 0);
-        const Tensor weights = weights_.tensor(), weight_sums = weight_sums_.tensor();
-        std::ranges::transform(weight_sums.values<int32_t>(), start, [&](int32_t sum) { return -shift * sum; });
+        std::byte *rows = scratch + start_bytes() + table_bytes(), *room = rows + p_.gathered_bytes(at_once_);
+        const int32_t zero = source_zero_point(zero_point_, p_.type, launch);
+        const IntegerSums integers{.start = start,
+                                   .scales = scales_.data(),
+                                   .added = stages_.added.value_or(1),
+                                   .zero_point = stages_.ending.zero_point,
+                                   .is_signed = p_.type == Type::s8};
+        integers.begin(start, weight_sums_.tensor(), zero);
         p_.find_taps(taps, p_.gathered ? rows : launch.in[0]);
-        const IntegerSums integers{start, scales_.data(), steps_.added.value_or(1), made_zero_, p_.type == Type::s8};
+        const Tensor weights = weights_.tensor();
         WindowSums w{.taps = taps,
                      .count = p_.numbers(),
                      .last_tap = p_.numbers(),
                      .step = p_.step,
                      .weights = weights.raw(),
                      .bias = bias_.data(),
-                     .added = steps_.added.has_value(),
-                     .bounds = steps_.bounds,
+                     .added = stages_.added.has_value(),
+                     .bounds = stages_.bounds,
                      .outs = p_.outs,
-                     .made = narrows() ? Type::f32 : made_,
+                     .made = stages_.summed(),
                      .integers = &integers};
         w.stride = p_.outs * static_cast<int64_t>(size_of(w.made));
         const int64_t end = p_.rows * (part + 1) / threads_;
         for (int64_t first = p_.rows * part / threads_, last = first; first < end; first = last) {
             last = std::min(end, first + at_once_);
             std::byte *out = launch.out[0] + first * p_.outs * element();
-            std::byte *sums = narrows() ? room : out;
-            const int64_t count = (last - first) * p_.outs;
+            std::byte *sums = stages_.narrows() ? room : out;
             if (p_.gathered)
                 p_.gather(rows, launch.in[0], first, last, static_cast<std::byte>(zero));
             w.first = p_.gathered ? 0 : first;
             w.last = w.first + last - first;
             window_sums_s8(sums - w.first * w.stride, w);
-            auto *numbers = reinterpret_cast<float *>(sums);
-            for (const UnaryStage &stage : steps_.stages)
-                stage.apply(numbers, numbers, nullptr, false, count, stage.a, stage.b);
-            if (narrows())
-                vector_quantise(reinterpret_cast<uint8_t *>(out), numbers, count, {1, made_zero_, made_ == Type::s8});
+            stages_.finish(out, reinterpret_cast<float *>(sums), (last - first) * p_.outs);
         }
     }
 };
@@ -174,35 +114,20 @@ Product in_fours(Product product, int64_t rows)
 Attempt attempt(const NodeFacts &facts, const IntegerProduct &known, const Slice &slice, const Product &product,
                 const WindowWeights &weights)
 {
-    std::optional<Steps> steps;
-    const auto longest = [&](const std::function<bool(const IntegerEnding &)> &takes) {
-        return longest_ending(facts, known.channel_axis, known.wide != nullptr, takes);
-    };
-    const auto possible = longest([](const IntegerEnding &) { return true; });
-    const auto ending =
-        longest([&](const IntegerEnding &made) { return (steps = steps_of(made)).has_value(); });
-    if (!ending || ending->count < possible->count)
+    auto stages = integer_stages(facts, known, weights.ins);
+    if (!stages)
         return "others do more of its post-ops";
     if (known.wide && !known.zero_point)
-        return "weights beyond s8, and a zero point that only the run knows";
+        return "it has weights beyond s8, and a zero point that only the run knows";
     const int threads = product.rows < window_pixels ? 1 : facts.threads;
-    Choice choice;
-    choice.post_ops = ending->count;
-    choice.in = {{0, slice.in}};
-    choice.out = {slice.out};
-    if (!known.zero_point)
-        choice.in.push_back({2, Layout::dense(facts.type(2), facts.dims(2))});
-    if (ending->sum) {
-        choice.in_place = choice.in.size();
-        choice.in.push_back({*ending->sum, slice.out});
-    }
-    choice.detail = detail_of(Type::s8, threads);
+    Choice choice = integer_choice(facts, known, *stages, slice, threads);
+    const IntegerEnding ending = stages->ending;
     auto kernel = std::make_unique<IntegerRows>(product, weights_in_groups(facts.weights, known.weights, weights),
-                                                weight_sums(facts.weights, known.weights, weights), *ending,
-                                                std::move(*steps), known.zero_point, threads);
+                                                weight_sums(facts.weights, known.weights, weights), std::move(*stages),
+                                                known.zero_point, threads);
     choice.scratch = kernel->scratch();
     choice.kernel = std::move(kernel);
-    return with_wide_channels(std::move(choice), known, *ending, slice);
+    return with_wide_channels(std::move(choice), known, ending, slice);
 }
 
 } // namespace
@@ -224,7 +149,8 @@ Attempt attempt_integer_pointwise(const NodeFacts &facts)
     const auto step = onednn::are_pixels(axes) ? step_of(slice.in) : std::nullopt;
     if (!step && axes.size() > 2)
         return "its pixels lie apart on three axes";
-    const Product product = in_fours(product_of_pixels(slice.in, axes, weights[0], step), slice.in.count() / weights[1]);
+    const Product product =
+        in_fours(product_of_pixels(slice.in, axes, weights[0], step), slice.in.count() / weights[1]);
     return attempt(facts, std::get<IntegerProduct>(known), slice, product, window_weights(weights));
 }
 

@@ -12,8 +12,6 @@
 
 #include <hwy/base.h>
 
-#include <limits>
-
 namespace leat::cpu {
 
 #ifdef __x86_64__
@@ -92,12 +90,10 @@ struct TileS8 {
         const int64_t left = std::min(w.outs - channel, all);
         const uint64_t present = left == 64 ? ~uint64_t(0) : (uint64_t(1) << left) - 1;
         const auto mask_of = [&](int v) { return static_cast<__mmask16>(present >> (v * window_channels)); };
-        constexpr float infinity = std::numeric_limits<float>::infinity();
         const __m512i zero = _mm512_set1_epi32(w.integers->zero_point);
-        // So many that they become no integers beyond 32 bits.
-        constexpr float most = packs ? 1e6f : infinity;
-        const __m512 lowest = _mm512_set1_ps(w.bounds ? (*w.bounds)[0] : -infinity);
-        const __m512 highest = _mm512_set1_ps(w.bounds ? std::min((*w.bounds)[1], most) : most);
+        const bool bounded = w.bounds.has_value();
+        const __m512 lowest = _mm512_set1_ps(bounded ? (*w.bounds)[0] : 0);
+        const __m512 highest = _mm512_set1_ps(bounded ? (*w.bounds)[1] : 0);
         const __m512 times = _mm512_set1_ps(w.integers->added);
         constexpr int64_t block = window_channels * (packs ? 1 : window_number);
         // The numbers of 16 bytes of four vectors, packed side by side, in their order.
@@ -118,7 +114,8 @@ struct TileS8 {
                 number = _mm512_add_ps(number, biases[v]);
                 if constexpr (added)
                     number = _mm512_fmadd_ps(held(to + v * block, w.made, mask_of(v)), times, number);
-                number = _mm512_min_ps(_mm512_max_ps(number, lowest), highest);
+                if (bounded)
+                    number = _mm512_min_ps(_mm512_max_ps(number, lowest), highest);
                 if constexpr (!packs)
                     _mm512_mask_storeu_ps(to + v * block, mask_of(v), number);
                 made[v] = _mm512_add_epi32(_mm512_cvtps_epi32(number), zero);

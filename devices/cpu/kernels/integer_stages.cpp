@@ -1,0 +1,107 @@
+#include "integer_stages.h"
+
+#include <cmath>
+
+namespace leat::cpu {
+namespace {
+
+/// Takes the step; false when it fits neither into tiles nor behind them.
+bool append(IntegerStages &made, const IntegerEnding::Step &step)
+{
+    using Kind = IntegerEnding::Step::Kind;
+    if (step.kind == Kind::sum) {
+        if (made.added || made.bounds || !made.stages.empty())
+            return false;
+        made.added = step.a;
+        return true;
+    }
+    const bool shifts = step.kind == Kind::linear && step.a == 1;
+    if (shifts && made.stages.empty() && !made.bounds) {
+        for (float &each : made.ending.bias)
+            each += step.b;
+        return true;
+    }
+    const auto stage = step.kind == Kind::linear ? UnaryStage{vector_function(Function::affine), step.a, step.b}
+                                                 : unary_stage(step.post);
+    if (!stage)
+        return false;
+    if (!made.bounds && made.stages.empty() && (made.bounds = bounds_of(*stage)))
+        return true;
+    made.stages.push_back(*stage);
+    return !made.added;
+}
+
+std::optional<IntegerStages> stages_of(const IntegerEnding &ending)
+{
+    IntegerStages made{ending};
+    for (const auto &step : ending.steps)
+        if (!append(made, step))
+            return {};
+    return made;
+}
+
+/// Whether sums of so many products may become numbers beyond 32 bits.
+bool may_overflow(const IntegerStages &made, int64_t summed)
+{
+    const double most = 255. * 128 * static_cast<double>(summed), added = 255. * std::abs(made.added.value_or(0));
+    for (size_t c = 0; c < made.ending.scales.size(); c++)
+        if (!(std::abs(made.ending.scales[c]) * most + std::abs(made.ending.bias[c]) + added < 1e9))
+            return true;
+    return false;
+}
+
+} // namespace
+
+void IntegerStages::finish(std::byte *to, float *numbers, int64_t count) const
+{
+    for (const UnaryStage &stage : stages)
+        stage.apply(numbers, numbers, nullptr, false, count, stage.a, stage.b);
+    if (narrows())
+        vector_quantise(reinterpret_cast<uint8_t *>(to), numbers, count,
+                        {1, ending.zero_point, ending.out == Type::s8});
+}
+
+std::optional<IntegerStages> integer_stages(const NodeFacts &facts, const IntegerProduct &product, int64_t summed)
+{
+    std::optional<IntegerStages> made;
+    const auto longest = [&](const std::function<bool(const IntegerEnding &)> &takes) {
+        return longest_ending(facts, product.channel_axis, product.wide != nullptr, takes);
+    };
+    const auto possible = longest([](const IntegerEnding &) { return true; });
+    const auto taken = longest([&](const IntegerEnding &ending) { return (made = stages_of(ending)).has_value(); });
+    if (!taken || taken->count < possible->count)
+        return {};
+    if (made->summed() != Type::f32 && may_overflow(*made, summed)) {
+        constexpr float large = 1e6f;
+        const auto bounds = made->bounds.value_or(std::array{-large, large});
+        made->bounds = {{std::max(bounds[0], -large), std::min(bounds[1], large)}};
+    }
+    return made;
+}
+
+Choice integer_choice(const NodeFacts &facts, const IntegerProduct &product, const IntegerStages &stages,
+                      const Slice &slice, int threads)
+{
+    Choice choice;
+    choice.post_ops = stages.ending.count;
+    choice.in = {{0, slice.in}};
+    choice.out = {slice.out};
+    if (!product.zero_point)
+        choice.in.push_back({2, Layout::dense(facts.type(2), facts.dims(2))});
+    if (stages.ending.sum) {
+        choice.in_place = choice.in.size();
+        choice.in.push_back({*stages.ending.sum, slice.out});
+    }
+    choice.detail = detail_of(Type::s8, threads);
+    return choice;
+}
+
+int32_t source_zero_point(const std::optional<int32_t> &known, Type source, const Launch &launch)
+{
+    if (known)
+        return *known;
+    const auto byte = std::to_integer<uint8_t>(*launch.in[1]);
+    return source == Type::s8 ? static_cast<int8_t>(byte) : byte;
+}
+
+} // namespace leat::cpu

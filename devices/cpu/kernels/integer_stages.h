@@ -1,0 +1,31 @@
+#pragma once
+#include "elementwise.h"
+#include "integer_products.h"
+
+namespace leat::cpu {
+
+/// An IntegerEnding in terms of tiles of ours, which take all but the stages, and of functions of one number.
+struct IntegerStages {
+    IntegerEnding ending;                         ///< whose steps are what follows
+    std::optional<float> added{};                 ///< times what the output holds
+    std::optional<std::array<float, 2>> bounds{}; ///< also when the numbers could lie beyond integers of 32 bits
+    std::vector<UnaryStage> stages{};             ///< nothing is added when there are some
+
+    /// Whether the tiles make f32 that become integers later.
+    bool narrows() const { return ending.out != Type::f32 && !stages.empty(); }
+    /// What the tiles make.
+    Type summed() const { return narrows() ? Type::f32 : ending.out; }
+    /// Runs the stages over `numbers` and writes what they become, when that is something else.
+    void finish(std::byte *to, float *numbers, int64_t count) const;
+};
+
+/// The node's post-ops as stages; nothing when others do more of them. `summed`: products in a sum.
+std::optional<IntegerStages> integer_stages(const NodeFacts &, const IntegerProduct &, int64_t summed);
+
+/// The choice of a kernel of ours for the product: what it reads and makes, without the kernel.
+Choice integer_choice(const NodeFacts &, const IntegerProduct &, const IntegerStages &, const Slice &, int threads);
+
+/// The integer that the source's zero point is, which may be among what the kernel reads.
+int32_t source_zero_point(const std::optional<int32_t> &known, Type source, const Launch &);
+
+} // namespace leat::cpu
