@@ -1,7 +1,7 @@
 #include "convolution.h"
 #include "depthwise_sums.h"
 #include "devices/cpu/team.h"
-#include "elementwise.h"
+#include "integer_stages.h"
 #include "post_ops.h"
 #include "window.h"
 
@@ -77,12 +77,23 @@ class Places {
     }
 };
 
+/// Of windows of 8-bit integers.
+struct IntegerJoining {
+    std::vector<float> scales;
+    Constant weight_sums;
+    std::optional<int32_t> source_zero_point; ///< nothing: the second operand
+    Quantisation made;                        ///< with which numbers become integers, unless they stay f32
+};
+
 /// What becomes of the numbers of a window: their sum with weights, or the largest.
 struct Joining {
     bool largest;
     Constant weights{};
     std::vector<float> bias{};
-    UnaryStages stages{};
+    std::optional<std::array<float, 2>> bounds{};
+    std::vector<UnaryStage> stages{};
+    Type made = Type::f32;
+    std::optional<IntegerJoining> integers{};
 };
 
 /// Each channel for itself: a depthwise convolution, or the largest numbers.
@@ -90,29 +101,33 @@ class Depthwise final : public Kernel {
   public:
     Depthwise(const Shapes &shapes, Joining joining, int threads)
         : s_(shapes), largest_(joining.largest), weights_(std::move(joining.weights)), bias_(std::move(joining.bias)),
-          bounds_(take_bounds(joining.stages)), stages_(std::move(joining.stages.stages)), made_(joining.stages.made),
-          tile_(depthwise_tile_size(s_.window(), s_.x.output)), join_(function_for(tile_.rows)),
+          bounds_(joining.bounds), stages_(std::move(joining.stages)), made_(joining.made),
+          integers_(std::move(joining.integers)), tile_(depthwise_tile_size(s_.window(), s_.in.type, s_.x.output)), join_(function_for(tile_.rows)),
           join_row_(function_for(1)), at_once_(blocks_at_once()), strip_(windows_at_once()), threads_(threads)
     {
     }
 
-    /// Bytes: a pixel of padding, and of each thread the places of pixels and sums that become something else.
-    size_t scratch() const { return static_cast<size_t>(padding() + threads_ * (places() + room())); }
+    /// Bytes: a pixel of padding, what sums of integers start from, and of each thread the places of pixels and sums
+    /// that become something else.
+    size_t scratch() const { return static_cast<size_t>(padding() + starts() + threads_ * (places() + room())); }
 
     void prepare() override
     {
         if (!largest_)
             weights_.tensor();
+        if (integers_)
+            integers_->weight_sums.tensor();
     }
 
     void run(const Launch &launch) const override
     {
-        fill_padding(launch.scratch);
+        fill_padding(launch);
+        const IntegerSums sums = begin_sums(launch);
         const int64_t rows = s_.in.dims[0] * s_.y.output;
         parallel_for(threads_, threads_, [&](int64_t first, int64_t last) {
             for (int64_t part = first; part < last; part++)
-                run_part(launch, launch.scratch + padding() + part * (places() + room()), rows * part / threads_,
-                         rows * (part + 1) / threads_);
+                run_part(launch, sums, launch.scratch + padding() + starts() + part * (places() + room()),
+                         rows * part / threads_, rows * (part + 1) / threads_);
         });
     }
 
@@ -124,6 +139,7 @@ class Depthwise final : public Kernel {
     const std::optional<std::array<float, 2>> bounds_;
     const std::vector<UnaryStage> stages_;
     const Type made_;
+    const std::optional<IntegerJoining> integers_;
     const DepthwiseTileSize tile_;
     const DepthwiseFunction join_, join_row_; ///< for tiles, and for one row of them
     const int64_t at_once_;                   ///< blocks
@@ -134,6 +150,7 @@ class Depthwise final : public Kernel {
 
     Type summed() const { return stages_.empty() ? made_ : Type::f32; }
     int64_t padding() const { return in_lines(s_.channels * s_.element()); }
+    int64_t starts() const { return integers_ ? in_lines(s_.channels * sum_bytes) : 0; }
     DepthwiseFunction function_for(int rows) const
     {
         const DepthwiseTileSize size{rows, tile_.columns};
@@ -167,19 +184,39 @@ class Depthwise final : public Kernel {
         return std::min(s_.x.output, std::max<int64_t>(1, cache / tile) * tile_.columns);
     }
 
+    int32_t source_zero_point(const Launch &launch) const
+    {
+        return cpu::source_zero_point(integers_->source_zero_point, s_.in.type, launch);
+    }
+
     /// Zeros, or what is less than all numbers.
-    void fill_padding(std::byte *to) const
+    void fill_padding(const Launch &launch) const
     {
         constexpr float lowest = -std::numeric_limits<float>::infinity();
+        std::byte *to = launch.scratch;
         if (!largest_)
-            std::memset(to, 0, static_cast<size_t>(s_.channels * s_.element()));
+            std::memset(to, integers_ ? source_zero_point(launch) : 0, static_cast<size_t>(s_.channels * s_.element()));
         else if (s_.in.type == Type::f32)
             std::fill_n(reinterpret_cast<float *>(to), s_.channels, lowest);
         else
             std::fill_n(reinterpret_cast<BFloat16 *>(to), s_.channels, BFloat16(lowest));
     }
 
-    void run_part(const Launch &launch, std::byte *scratch, int64_t first, int64_t last) const
+    IntegerSums begin_sums(const Launch &launch) const
+    {
+        if (!integers_)
+            return {};
+        auto *start = reinterpret_cast<int32_t *>(launch.scratch + padding());
+        const IntegerSums sums{.start = start,
+                               .scales = integers_->scales.data(),
+                               .zero_point = integers_->made.zero_point,
+                               .is_signed = s_.in.type == Type::s8};
+        sums.begin(start, integers_->weight_sums.tensor(), source_zero_point(launch));
+        return sums;
+    }
+
+    void run_part(const Launch &launch, const IntegerSums &sums, std::byte *scratch, int64_t first,
+                  int64_t last) const
     {
         const Tensor weights = largest_ ? Tensor() : weights_.tensor();
         auto **memory = reinterpret_cast<const std::byte **>(scratch);
@@ -192,7 +229,8 @@ class Depthwise final : public Kernel {
                            .bias = bias_.data(),
                            .bounded = bounds_.has_value(),
                            .lowest = bounds_ ? (*bounds_)[0] : 0,
-                           .highest = bounds_ ? (*bounds_)[1] : 0};
+                           .highest = bounds_ ? (*bounds_)[1] : 0,
+                           .integers = &sums};
         for (tile.first = 0; tile.first < s_.blocks(); tile.first = tile.last) {
             tile.last = std::min(s_.blocks(), tile.first + at_once_);
             for (int64_t row = first, count = 0; row < last; row += count) {
@@ -259,11 +297,14 @@ class Depthwise final : public Kernel {
         for (int64_t p = 0; p < pixels; p++, to += s_.channels * bytes_made(), from += each)
             if (made_ == Type::f32)
                 std::memcpy(to, from, static_cast<size_t>(each) * sizeof(float));
+            else if (integers_)
+                vector_quantise(reinterpret_cast<uint8_t *>(to), from, each, integers_->made);
             else
                 vector_narrow(to, from, each);
     }
 };
 
+/// [blocks, taps, 16]
 template <class T> void write_blocks(T *to, const T *from, int64_t channels, int64_t taps)
 {
     for (int64_t block = 0; block * depthwise_block < channels; block++)
@@ -272,59 +313,92 @@ template <class T> void write_blocks(T *to, const T *from, int64_t channels, int
                 *to++ = from[(depthwise_channel(block, channels) + c) * taps + t];
 }
 
-/// [blocks, taps, 16]
+/// [blocks, columns, fours of rows, 16, 4], with zeros for rows beyond the last.
+void write_fours(int8_t *to, const int8_t *from, int64_t channels, int64_t height, int64_t width)
+{
+    for (int64_t block = 0; block * depthwise_block < channels; block++)
+        for (int64_t x = 0; x < width; x++)
+            for (int64_t four = 0; four < depthwise_fours(height); four++)
+                for (int64_t c = 0; c < depthwise_block; c++)
+                    for (int64_t y = 4 * four; y < 4 * four + 4; y++)
+                        *to++ = y < height
+                                    ? from[((depthwise_channel(block, channels) + c) * height + y) * width + x]
+                                    : int8_t();
+}
+
+/// As depthwise_sums() reads them.
 Constant weights_in_blocks(Weights &all, const Tensor &weights)
 {
     const Type type = weights.type();
-    const int64_t channels = weights.shape()[0], taps = static_cast<int64_t>(weights.count()) / channels;
-    const Shape shape{(channels + depthwise_block - 1) / depthwise_block, taps, depthwise_block};
+    const int64_t channels = weights.dim(0), height = weights.dim(2), width = weights.dim(3);
+    const int64_t blocks = (channels + depthwise_block - 1) / depthwise_block;
+    const Shape shape = type == Type::s8 ? Shape{blocks, width, depthwise_fours(height), depthwise_block, 4}
+                                         : Shape{blocks, height * width, depthwise_block};
     return all.later(weights, "in blocks of 16 channels", type, shape, [=, memory = all.memory()] {
-        Tensor blocks = memory->allocate(type, shape);
+        Tensor made = memory->allocate(type, shape);
         if (type == Type::f32)
-            write_blocks(blocks.data<float>(), weights.data<float>(), channels, taps);
+            write_blocks(made.data<float>(), weights.data<float>(), channels, height * width);
+        else if (type == Type::s8)
+            write_fours(made.data<int8_t>(), weights.data<int8_t>(), channels, height, width);
         else
-            write_blocks(blocks.data<BFloat16>(), weights.data<BFloat16>(), channels, taps);
-        return blocks;
+            write_blocks(made.data<BFloat16>(), weights.data<BFloat16>(), channels, height * width);
+        return made;
     });
 }
 
-Attempt attempt(const Slice &slice, Joining joining, size_t post_ops, int threads)
+/// "" when kernels for each channel can do the slice.
+std::string fault_of(const Slice &slice)
 {
-    const int64_t channels = slice.in.dims[1];
-    if (channels < depthwise_block)
+    if (slice.in.dims[1] < depthwise_block)
         return "it has fewer than " + std::to_string(depthwise_block) + " channels";
     constexpr int64_t farthest = 64; // the places of all pixels in between are looked up
     for (const WindowAxis &axis : slice.axes)
         if (axis.reach() > farthest || axis.stride > farthest)
             return "its windows reach farther than " + std::to_string(farthest) + " pixels";
+    return "";
+}
+
+Choice choose(const Slice &slice, Joining joining, int threads)
+{
     Choice choice;
     choice.in = {{0, slice.in}};
-    choice.out = {onednn::typed(slice.out, joining.stages.made)};
-    choice.post_ops = post_ops;
+    choice.out = {onednn::typed(slice.out, joining.made)};
     choice.detail = detail_of(slice.in.type, threads);
-    auto kernel = std::make_unique<Depthwise>(Shapes{slice.in, channels, slice.axes[0], slice.axes[1]},
+    auto kernel = std::make_unique<Depthwise>(Shapes{slice.in, slice.in.dims[1], slice.axes[0], slice.axes[1]},
                                               std::move(joining), threads);
     choice.scratch = kernel->scratch();
     choice.kernel = std::move(kernel);
     return choice;
 }
 
-Attempt attempt_products(const NodeFacts &facts, const Slice &slice, int threads)
+bool is_depthwise(const NodeFacts &facts)
 {
     const Shape &weights = facts.dims(1);
-    if (weights.size() != 4 || facts.attributes().integer("group", 1) != weights[0] || facts.dims(0)[1] != weights[0])
+    return weights.size() == 4 && facts.dims(0).size() == 4 && facts.attributes().integer("group", 1) == weights[0] &&
+           facts.dims(0)[1] == weights[0];
+}
+
+Attempt attempt_products(const NodeFacts &facts, const Slice &slice, int threads)
+{
+    if (!is_depthwise(facts))
         return "it is no depthwise convolution of pictures";
-    Joining products{false};
-    products.stages = unary_stages(facts.node, 0, facts.type(0), true);
-    const size_t post_ops = products.stages.count;
+    if (auto fault = fault_of(slice); !fault.empty())
+        return fault;
+    UnaryStages stages = unary_stages(facts.node, 0, facts.type(0), true);
+    const size_t post_ops = stages.count;
     if (post_ops != facts.node.post_ops.size())
         return "it does not take all of the post-ops";
-    products.bias.resize(static_cast<size_t>(weights[0]));
+    Joining products{false};
+    products.made = stages.made;
+    products.bounds = take_bounds(stages);
+    products.stages = std::move(stages.stages);
+    products.bias.resize(static_cast<size_t>(facts.dims(1)[0]));
     if (facts.has(2))
         std::ranges::copy(facts.constant(2)->values<float>(), products.bias.begin());
-    if (weights[0] >= depthwise_block)
-        products.weights = weights_in_blocks(facts.weights, *facts.constant(1));
-    return attempt(slice, std::move(products), post_ops, threads);
+    products.weights = weights_in_blocks(facts.weights, *facts.constant(1));
+    Choice choice = choose(slice, std::move(products), threads);
+    choice.post_ops = post_ops;
+    return choice;
 }
 
 /// With some channels of wider pixels where they lie, too.
@@ -349,6 +423,45 @@ Attempt attempt_depthwise(const NodeFacts &facts, const Slice &slice)
     return attempt_products(facts, slice, 1);
 }
 
+Attempt attempt_integer_depthwise(const NodeFacts &facts)
+{
+    if (auto fault = depthwise_fault_s8(); !fault.empty())
+        return fault;
+    if (!is_depthwise(facts))
+        return "it is no depthwise convolution of pictures";
+    const auto axes = windows_of(facts.attributes(), facts.dims(0), onednn::spatial(facts.dims(1)));
+    const Slice slice = as_it_lies({Layout::channels_last(facts.type(0), facts.dims(0)),
+                                    Layout::channels_last(facts.out[0].type, facts.out[0].dims), axes},
+                                   facts.in[0].layout);
+    if (auto fault = fault_of(slice); !fault.empty())
+        return fault;
+    auto product = integer_product(facts);
+    if (auto *fault = std::get_if<std::string>(&product))
+        return *fault;
+    const auto &known = std::get<IntegerProduct>(product);
+    if (known.wide && !known.zero_point)
+        return "it has weights beyond s8, and a zero point that only the run knows";
+    const int64_t channels = facts.dims(1)[0], taps = facts.dims(1)[2] * facts.dims(1)[3];
+    auto stages = integer_stages(facts, known, taps);
+    if (!stages || stages->added)
+        return "others do more of its post-ops";
+    Joining products{false};
+    products.made = stages->ending.out;
+    products.bounds = stages->bounds;
+    products.stages = stages->stages;
+    products.bias = stages->ending.bias;
+    products.weights = weights_in_blocks(facts.weights, known.weights);
+    products.integers = {stages->ending.scales,
+                         weight_sums(facts.weights, known.weights, {channels, 1, taps, taps, taps, 1}),
+                         known.zero_point,
+                         {1, stages->ending.zero_point, stages->ending.out == Type::s8}};
+    Choice made = integer_choice(facts, known, *stages, slice, facts.threads);
+    Choice run = choose(slice, std::move(products), facts.threads);
+    made.kernel = std::move(run.kernel);
+    made.scratch = run.scratch;
+    return with_wide_channels(std::move(made), known, stages->ending, slice);
+}
+
 Attempt attempt_largest(const NodeFacts &facts)
 {
     if (!is_float(facts.type(0)) || facts.dims(0).size() != 4)
@@ -360,9 +473,12 @@ Attempt attempt_largest(const NodeFacts &facts)
                       Layout::channels_last(facts.type(0), facts.out[0].dims),
                       windows_of(attributes, facts.dims(0), attributes.integers("kernel_shape"),
                                  attributes.integer("ceil_mode", 0) != 0)};
+    const Slice slice = as_it_lies(whole, facts.in[0].layout);
+    if (auto fault = fault_of(slice); !fault.empty())
+        return fault;
     Joining largest{true};
-    largest.stages.made = facts.type(0);
-    return attempt(as_it_lies(whole, facts.in[0].layout), std::move(largest), 0, facts.threads);
+    largest.made = facts.type(0);
+    return choose(slice, std::move(largest), facts.threads);
 }
 
 } // namespace leat::cpu

@@ -1,10 +1,8 @@
 #pragma once
-#include <leat/tensor.h>
-
-#include <cstdint>
+#include "window_sums.h"
 
 // Depthwise convolutions: each channel has weights of its own. Channels, which lie side by side, fill the vectors, and
-// each number of the input is read once for all windows of a tile.
+// each number of the input is read once for all windows of a tile. Of 8-bit integers four rows are multiplied at once.
 namespace leat::cpu {
 
 /// Channels whose weights lie side by side; a pixel has no fewer.
@@ -31,12 +29,13 @@ struct DepthwiseTile {
     int64_t column;                      ///< of the first tap
     int64_t channels;                    ///< of a pixel
     int64_t first, last;                 ///< blocks
-    const void *weights;                 ///< [blocks, taps, 16], of the type of the input
+    const void *weights;                 ///< [blocks, taps, 16], of the type of the input; see depthwise_fours()
     const float *bias;                   ///< [channels]
     bool bounded;                        ///< into [lowest, highest]
     float lowest, highest;
     std::byte *to;          ///< the first block's first channel of the first window's result
     int64_t row_step, step; ///< there, from one window to the next: elements
+    const IntegerSums *integers = nullptr; ///< of integers: by channel
 };
 
 /// Windows in a tile.
@@ -44,16 +43,27 @@ struct DepthwiseTileSize {
     int rows, columns;
 };
 
-/// The size that cuts rows of so many windows best.
-DepthwiseTileSize depthwise_tile_size(const DepthwiseWindow &, int64_t columns);
+/// The size that cuts rows of so many windows best. `type`: of the input.
+DepthwiseTileSize depthwise_tile_size(const DepthwiseWindow &, Type, int64_t columns);
 
 /// Sums number * weight over the taps, one after the other, in f32, then adds the bias.
 using DepthwiseFunction = void (*)(const DepthwiseTile &);
 
 /// The function for tiles of the size that depthwise_tile_size() gave, or of one row of it. `to` is `from`, f32 or
-/// bf16, or f32.
+/// bf16, or f32; u8, s8 or f32 of u8 and s8, whose weights are s8, on processors without depthwise_fault_s8().
 DepthwiseFunction depthwise_sums(const DepthwiseWindow &, Type from, Type to, DepthwiseTileSize);
 /// The same for the largest number of each window, of f32 or bf16, without weights, bias and bounds.
 DepthwiseFunction depthwise_largest(const DepthwiseWindow &, Type, DepthwiseTileSize);
+
+/// Why depthwise convolutions of 8-bit integers are not made so; "" when they are.
+std::string depthwise_fault_s8();
+DepthwiseTileSize depthwise_tile_size_s8(const DepthwiseWindow &, int64_t columns);
+DepthwiseFunction depthwise_sums_s8(const DepthwiseWindow &, Type to, DepthwiseTileSize);
+
+/// The taps of a column of integer weights in fours, one below the other: so many fours.
+constexpr int64_t depthwise_fours(int64_t height)
+{
+    return (height + 3) / 4;
+}
 
 } // namespace leat::cpu
