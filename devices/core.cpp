@@ -217,14 +217,14 @@ Model Model::reshaped(const std::map<std::string, Dimensions> &shapes) const
     Model model = *this;
     for (const auto &[name, dimensions] : shapes)
         model.shapes_[name] = dimensions;
-    model.graph_ =
-        path_.empty() ? std::make_shared<const Graph>(inferred(*graph_, shapes)) : read_shared(path_, model.shapes_);
+    model.graph_ = path_.empty() ? std::make_shared<const Graph>(inferred(*graph_, shapes))
+                                 : read_shared(path_, model.shapes_, options_);
     return model;
 }
 
 Model Core::read_model(const std::string &path, const Options &options)
 {
-    return Model(read_shared(path, {}, options), path);
+    return Model(read_shared(path, {}, options), path, options);
 }
 
 std::vector<std::string> Core::available_devices()

@@ -15,16 +15,17 @@ struct Graph;
 /// A model as read from its file, before any device has seen it. Cheap to copy.
 class Model {
   public:
-    /// `path`: of the file that the graph was read from.
-    explicit Model(std::shared_ptr<const Graph> graph, std::string path = {})
-        : graph_(std::move(graph)), path_(std::move(path))
+    /// `path`: of the file that the graph was read from. `read_with`: how.
+    explicit Model(std::shared_ptr<const Graph> graph, std::string path = {}, Options read_with = {})
+        : graph_(std::move(graph)), path_(std::move(path)), options_(std::move(read_with))
     {
     }
     std::vector<Port> inputs() const;
     std::vector<Port> outputs() const;
     const std::map<std::string, std::string> &metadata() const;
     /// The same model with other input sizes; inputs not named keep theirs. The model's file is read again, because
-    /// what was computed from the sizes in it would not hold. Throws Error that names the input, or the node that does
+    /// what was computed from the sizes in it would not hold; that, too, is kept in the cache_dir with which it was read
+    /// first. Throws Error that names the input, or the node that does
     /// not allow the sizes.
     Model reshaped(const std::map<std::string, Dimensions> &) const;
     /// The file that it was read from; empty for one made in memory.
@@ -36,6 +37,7 @@ class Model {
   private:
     std::shared_ptr<const Graph> graph_;
     std::string path_;
+    Options options_; ///< with which it is read
     std::map<std::string, Dimensions> shapes_{}; ///< that it was reshaped to
 };
 

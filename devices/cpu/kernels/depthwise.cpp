@@ -77,14 +77,6 @@ class Places {
     }
 };
 
-/// Of windows of 8-bit integers.
-struct IntegerJoining {
-    std::vector<float> scales;
-    Constant weight_sums;
-    std::optional<int32_t> source_zero_point; ///< nothing: the second operand
-    Quantisation made;                        ///< with which numbers become integers, unless they stay f32
-};
-
 /// What becomes of the numbers of a window: their sum with weights, or the largest.
 struct Joining {
     bool largest;
@@ -93,7 +85,7 @@ struct Joining {
     std::optional<std::array<float, 2>> bounds{};
     std::vector<UnaryStage> stages{};
     Type made = Type::f32;
-    std::optional<IntegerJoining> integers{};
+    std::optional<IntegerScaling> integers{};
 };
 
 /// Each channel for itself: a depthwise convolution, or the largest numbers.
@@ -122,7 +114,7 @@ class Depthwise final : public Kernel {
     void run(const Launch &launch) const override
     {
         fill_padding(launch);
-        const IntegerSums sums = begin_sums(launch);
+        const IntegerSums sums = integers_ ? integers_->begin(launch.scratch + padding(), launch) : IntegerSums();
         const int64_t rows = s_.in.dims[0] * s_.y.output;
         parallel_for(threads_, threads_, [&](int64_t first, int64_t last) {
             for (int64_t part = first; part < last; part++)
@@ -139,7 +131,7 @@ class Depthwise final : public Kernel {
     const std::optional<std::array<float, 2>> bounds_;
     const std::vector<UnaryStage> stages_;
     const Type made_;
-    const std::optional<IntegerJoining> integers_;
+    const std::optional<IntegerScaling> integers_;
     const DepthwiseTileSize tile_;
     const DepthwiseFunction join_, join_row_; ///< for tiles, and for one row of them
     const int64_t at_once_;                   ///< blocks
@@ -150,7 +142,7 @@ class Depthwise final : public Kernel {
 
     Type summed() const { return stages_.empty() ? made_ : Type::f32; }
     int64_t padding() const { return in_lines(s_.channels * s_.element()); }
-    int64_t starts() const { return integers_ ? in_lines(s_.channels * sum_bytes) : 0; }
+    int64_t starts() const { return integers_ ? integers_->start_bytes() : 0; }
     DepthwiseFunction function_for(int rows) const
     {
         const DepthwiseTileSize size{rows, tile_.columns};
@@ -184,35 +176,18 @@ class Depthwise final : public Kernel {
         return std::min(s_.x.output, std::max<int64_t>(1, cache / tile) * tile_.columns);
     }
 
-    int32_t source_zero_point(const Launch &launch) const
-    {
-        return cpu::source_zero_point(integers_->source_zero_point, s_.in.type, launch);
-    }
-
     /// Zeros, or what is less than all numbers.
     void fill_padding(const Launch &launch) const
     {
         constexpr float lowest = -std::numeric_limits<float>::infinity();
         std::byte *to = launch.scratch;
         if (!largest_)
-            std::memset(to, integers_ ? source_zero_point(launch) : 0, static_cast<size_t>(s_.channels * s_.element()));
+            std::memset(to, integers_ ? integers_->source_zero_point(launch) : 0,
+                        static_cast<size_t>(s_.channels * s_.element()));
         else if (s_.in.type == Type::f32)
             std::fill_n(reinterpret_cast<float *>(to), s_.channels, lowest);
         else
             std::fill_n(reinterpret_cast<BFloat16 *>(to), s_.channels, BFloat16(lowest));
-    }
-
-    IntegerSums begin_sums(const Launch &launch) const
-    {
-        if (!integers_)
-            return {};
-        auto *start = reinterpret_cast<int32_t *>(launch.scratch + padding());
-        const IntegerSums sums{.start = start,
-                               .scales = integers_->scales.data(),
-                               .zero_point = integers_->made.zero_point,
-                               .is_signed = s_.in.type == Type::s8};
-        sums.begin(start, integers_->weight_sums.tensor(), source_zero_point(launch));
-        return sums;
     }
 
     void run_part(const Launch &launch, const IntegerSums &sums, std::byte *scratch, int64_t first,
@@ -298,7 +273,8 @@ class Depthwise final : public Kernel {
             if (made_ == Type::f32)
                 std::memcpy(to, from, static_cast<size_t>(each) * sizeof(float));
             else if (integers_)
-                vector_quantise(reinterpret_cast<uint8_t *>(to), from, each, integers_->made);
+                vector_quantise(reinterpret_cast<uint8_t *>(to), from, each,
+                                {1, integers_->zero_point, made_ == Type::s8});
             else
                 vector_narrow(to, from, each);
     }
@@ -451,10 +427,7 @@ Attempt attempt_integer_depthwise(const NodeFacts &facts)
     products.stages = stages->stages;
     products.bias = stages->ending.bias;
     products.weights = weights_in_blocks(facts.weights, known.weights);
-    products.integers = {stages->ending.scales,
-                         weight_sums(facts.weights, known.weights, {channels, 1, taps, taps, taps, 1}),
-                         known.zero_point,
-                         {1, stages->ending.zero_point, stages->ending.out == Type::s8}};
+    products.integers = integer_scaling(facts, known, *stages, {channels, 1, taps, taps, taps, 1});
     Choice made = integer_choice(facts, known, *stages, slice, facts.threads);
     Choice run = choose(slice, std::move(products), facts.threads);
     made.kernel = std::move(run.kernel);

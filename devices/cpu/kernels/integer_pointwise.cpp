@@ -10,10 +10,9 @@ namespace {
 /// Rows of 8-bit integers times weights.
 class IntegerRows final : public Kernel {
   public:
-    IntegerRows(const Product &product, Constant weights, Constant weight_sums, IntegerStages stages,
-                std::optional<int32_t> zero_point, int threads)
-        : p_(product), weights_(std::move(weights)), weight_sums_(std::move(weight_sums)), stages_(std::move(stages)),
-          scales_(in_blocks(stages_.ending.scales)), bias_(in_blocks(stages_.ending.bias)), zero_point_(zero_point),
+    IntegerRows(const Product &product, Constant weights, IntegerScaling scaling, IntegerStages stages, int threads)
+        : p_(product), weights_(std::move(weights)), scaling_(std::move(scaling)), stages_(std::move(stages)),
+          bias_(in_blocks(stages_.ending.bias)),
           at_once_(p_.rows_at_once((stages_.narrows() ? 32 : 192) * 1024, element(), threads)), threads_(threads)
     {
     }
@@ -25,7 +24,7 @@ class IntegerRows final : public Kernel {
     void prepare() override
     {
         weights_.tensor();
-        weight_sums_.tensor();
+        scaling_.weight_sums.tensor();
     }
 
     void run(const Launch &launch) const override
@@ -38,32 +37,25 @@ class IntegerRows final : public Kernel {
 
   private:
     const Product p_;
-    const Constant weights_, weight_sums_;
+    const Constant weights_;
+    const IntegerScaling scaling_;
     const IntegerStages stages_;
-    const std::vector<float> scales_, bias_;
-    const std::optional<int32_t> zero_point_; ///< nothing: the second operand
-    const int64_t at_once_;                   ///< rows
+    const std::vector<float> bias_;
+    const int64_t at_once_; ///< rows
     const int threads_;
 
     int64_t element() const { return static_cast<int64_t>(size_of(stages_.ending.out)); }
-    int64_t start_bytes() const { return in_lines(static_cast<int64_t>(bias_.size() * sizeof(int32_t))); }
     int64_t table_bytes() const { return in_lines(p_.numbers() * static_cast<int64_t>(sizeof(std::byte *))); }
     int64_t room_bytes() const { return stages_.narrows() ? in_lines(at_once_ * p_.outs * window_number) : 0; }
-    int64_t part_bytes() const { return start_bytes() + table_bytes() + p_.gathered_bytes(at_once_) + room_bytes(); }
+    int64_t part_bytes() const { return scaling_.start_bytes() + table_bytes() + p_.gathered_bytes(at_once_) + room_bytes(); }
 
     void run_part(const Launch &launch, int64_t part) const
     {
         std::byte *scratch = launch.scratch + part * part_bytes();
-        auto *start = reinterpret_cast<int32_t *>(scratch);
-        auto *taps = reinterpret_cast<const std::byte **>(scratch + start_bytes());
-        std::byte *rows = scratch + start_bytes() + table_bytes(), *room = rows + p_.gathered_bytes(at_once_);
-        const int32_t zero = source_zero_point(zero_point_, p_.type, launch);
-        const IntegerSums integers{.start = start,
-                                   .scales = scales_.data(),
-                                   .added = stages_.added.value_or(1),
-                                   .zero_point = stages_.ending.zero_point,
-                                   .is_signed = p_.type == Type::s8};
-        integers.begin(start, weight_sums_.tensor(), zero);
+        auto *taps = reinterpret_cast<const std::byte **>(scratch + scaling_.start_bytes());
+        std::byte *rows = scratch + scaling_.start_bytes() + table_bytes(), *room = rows + p_.gathered_bytes(at_once_);
+        const IntegerSums integers = scaling_.begin(scratch, launch);
+        const auto padding = static_cast<std::byte>(scaling_.source_zero_point(launch));
         p_.find_taps(taps, p_.gathered ? rows : launch.in[0]);
         const Tensor weights = weights_.tensor();
         WindowSums w{.taps = taps,
@@ -84,7 +76,7 @@ class IntegerRows final : public Kernel {
             std::byte *out = launch.out[0] + first * p_.outs * element();
             std::byte *sums = stages_.narrows() ? room : out;
             if (p_.gathered)
-                p_.gather(rows, launch.in[0], first, last, static_cast<std::byte>(zero));
+                p_.gather(rows, launch.in[0], first, last, padding);
             w.first = p_.gathered ? 0 : first;
             w.last = w.first + last - first;
             window_sums_s8(sums - w.first * w.stride, w);
@@ -121,13 +113,11 @@ Attempt attempt(const NodeFacts &facts, const IntegerProduct &known, const Slice
         return "it has weights beyond s8, and a zero point that only the run knows";
     const int threads = product.rows < window_pixels ? 1 : facts.threads;
     Choice choice = integer_choice(facts, known, *stages, slice, threads);
-    const IntegerEnding ending = stages->ending;
     auto kernel = std::make_unique<IntegerRows>(product, weights_in_groups(facts.weights, known.weights, weights),
-                                                weight_sums(facts.weights, known.weights, weights), std::move(*stages),
-                                                known.zero_point, threads);
+                                                integer_scaling(facts, known, *stages, weights), *stages, threads);
     choice.scratch = kernel->scratch();
     choice.kernel = std::move(kernel);
-    return with_wide_channels(std::move(choice), known, ending, slice);
+    return with_wide_channels(std::move(choice), known, stages->ending, slice);
 }
 
 } // namespace

@@ -1,5 +1,6 @@
 #include "integer_stages.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace leat::cpu {
@@ -96,12 +97,28 @@ Choice integer_choice(const NodeFacts &facts, const IntegerProduct &product, con
     return choice;
 }
 
-int32_t source_zero_point(const std::optional<int32_t> &known, Type source, const Launch &launch)
+int32_t IntegerScaling::source_zero_point(const Launch &launch) const
 {
-    if (known)
-        return *known;
+    if (known_zero_point)
+        return *known_zero_point;
     const auto byte = std::to_integer<uint8_t>(*launch.in[1]);
     return source == Type::s8 ? static_cast<int8_t>(byte) : byte;
+}
+
+IntegerSums IntegerScaling::begin(std::byte *memory, const Launch &launch) const
+{
+    auto *start = reinterpret_cast<int32_t *>(memory);
+    const bool is_signed = source == Type::s8;
+    const int32_t shift = source_zero_point(launch) + (is_signed ? 128 : 0);
+    std::ranges::transform(weight_sums.tensor().values<int32_t>(), start, [&](int32_t sum) { return -shift * sum; });
+    return {start, scales.data(), added, zero_point, is_signed};
+}
+
+IntegerScaling integer_scaling(const NodeFacts &facts, const IntegerProduct &product, const IntegerStages &stages,
+                               const WindowWeights &weights)
+{
+    return {in_blocks(stages.ending.scales), stages.added.value_or(1), stages.ending.zero_point,
+            weight_sums(facts.weights, product.weights, weights), facts.type(0), product.zero_point};
 }
 
 } // namespace leat::cpu

@@ -1,6 +1,7 @@
 #pragma once
 #include "elementwise.h"
 #include "integer_products.h"
+#include "window_sums.h"
 
 namespace leat::cpu {
 
@@ -25,7 +26,21 @@ std::optional<IntegerStages> integer_stages(const NodeFacts &, const IntegerProd
 /// The choice of a kernel of ours for the product: what it reads and makes, without the kernel.
 Choice integer_choice(const NodeFacts &, const IntegerProduct &, const IntegerStages &, const Slice &, int threads);
 
-/// The integer that the source's zero point is, which may be among what the kernel reads.
-int32_t source_zero_point(const std::optional<int32_t> &known, Type source, const Launch &);
+/// What a kernel keeps to make sums of integers with.
+struct IntegerScaling {
+    std::vector<float> scales; ///< of the output channels, in whole blocks
+    float added;               ///< times what the output holds
+    int32_t zero_point;        ///< of the output
+    Constant weight_sums;      ///< see weight_sums()
+    Type source;
+    std::optional<int32_t> known_zero_point; ///< the source's; nothing: it is the second of what the kernel reads
+
+    /// Bytes that begin() writes to.
+    int64_t start_bytes() const { return in_lines(static_cast<int64_t>(scales.size() * sizeof(int32_t))); }
+    int32_t source_zero_point(const Launch &) const;
+    /// Writes what sums start from to `memory`, to which the result points.
+    IntegerSums begin(std::byte *memory, const Launch &) const;
+};
+IntegerScaling integer_scaling(const NodeFacts &, const IntegerProduct &, const IntegerStages &, const WindowWeights &);
 
 } // namespace leat::cpu

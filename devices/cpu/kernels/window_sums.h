@@ -1,7 +1,6 @@
 #pragma once
 #include "devices/cpu/kernel.h"
 
-#include <algorithm>
 #include <array>
 #include <optional>
 #include <span>
@@ -36,14 +35,7 @@ struct IntegerSums {
     const float *scales = nullptr;
     float added = 1;
     int32_t zero_point = 0; ///< of the result, when it is integers
-    bool is_signed = false; ///< the input, to whose integers 128 is added
-
-    /// Writes what sums start from, so that they are those of the input less its zero point. `weight_sums`: s32.
-    void begin(int32_t *to, const Tensor &weight_sums, int32_t input_zero_point) const
-    {
-        const int32_t shift = input_zero_point + (is_signed ? 128 : 0);
-        std::ranges::transform(weight_sums.values<int32_t>(), to, [&](int32_t sum) { return -shift * sum; });
-    }
+    bool is_signed = false; ///< the input; as if 128 were added to its integers, for which `start` must make up
 };
 
 /// Some pixels of a convolution's result, one after the other. Distances are in bytes.
