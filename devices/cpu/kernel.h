@@ -130,6 +130,7 @@ std::unique_ptr<Kernel> make_copy(const Layout &from, const Layout &to, int thre
 // kernels/, one file each.
 Attempt attempt_reference(const NodeFacts &);
 Attempt attempt_image(const NodeFacts &);
+Attempt attempt_integer_few_channels(const NodeFacts &);
 Attempt attempt_integer_depthwise(const NodeFacts &);
 Attempt attempt_integer_pointwise(const NodeFacts &);
 Attempt attempt_integer_rows(const NodeFacts &);

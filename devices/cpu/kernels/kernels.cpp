@@ -97,6 +97,7 @@ const KernelRow table[] = {
     {"vector product", gemm_ops, attempt_vector_product},
     {"rows", gemm_ops, attempt_rows},
     {"oneDNN", gemm_ops, attempt_gemm},
+    {"few channels", integer_convolution_ops, attempt_integer_few_channels},
     {"depthwise", integer_convolution_ops, attempt_integer_depthwise},
     {"pointwise", integer_convolution_ops, attempt_integer_pointwise},
     {"rows", integer_matmul_ops, attempt_integer_rows},
