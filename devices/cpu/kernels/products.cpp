@@ -140,9 +140,6 @@ Attempt attempt(const NodeFacts &facts, const Layout &in, const Product &product
 {
     if (product.rows < window_pixels)
         threads = 1;
-    constexpr int64_t fewest_outs = 4; // of vectors of 16
-    if (product.outs < fewest_outs && product.rows >= window_pixels)
-        return "it makes fewer than " + std::to_string(fewest_outs) + " channels";
     const Type made = ending.stages.made;
     if (ending.post_ops != facts.node.post_ops.size() || (ending.added && made != facts.out[0].type))
         return "it does not take all of the post-ops";
