@@ -411,7 +411,7 @@ Attempt attempt_integer_depthwise(const NodeFacts &facts)
                                    facts.in[0].layout);
     if (auto fault = fault_of(slice); !fault.empty())
         return fault;
-    auto product = integer_product(facts);
+    auto product = integer_product(facts, false);
     if (auto *fault = std::get_if<std::string>(&product))
         return *fault;
     const auto &known = std::get<IntegerProduct>(product);

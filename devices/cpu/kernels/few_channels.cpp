@@ -316,12 +316,10 @@ Attempt attempt_integer_few_channels(const NodeFacts &facts)
 {
     if (auto fault = fault_of(facts); !fault.empty())
         return fault;
-    auto product = integer_product(facts);
+    auto product = integer_product(facts, true);
     if (auto *fault = std::get_if<std::string>(&product))
         return *fault;
     const auto &known = std::get<IntegerProduct>(product);
-    if (known.wide)
-        return "it has weights beyond s8";
     auto stages = integer_stages(facts, known, count_of(facts.dims(1)) / facts.dims(1)[0]);
     if (!stages || stages->added)
         return "others do more of its post-ops";

@@ -102,22 +102,19 @@ Product in_fours(Product product, int64_t rows)
     return product;
 }
 
-/// `slice`: of pixels or rows, for the channels that are made anew.
 Attempt attempt(const NodeFacts &facts, const IntegerProduct &known, const Slice &slice, const Product &product,
                 const WindowWeights &weights)
 {
     auto stages = integer_stages(facts, known, weights.ins);
     if (!stages)
         return "others do more of its post-ops";
-    if (known.wide && !known.zero_point)
-        return "it has weights beyond s8, and a zero point that only the run knows";
     const int threads = product.rows < window_pixels ? 1 : facts.threads;
     Choice choice = integer_choice(facts, known, *stages, slice, threads);
     auto kernel = std::make_unique<IntegerRows>(product, weights_in_groups(facts.weights, known.weights, weights),
                                                 integer_scaling(facts, known, *stages, weights), *stages, threads);
     choice.scratch = kernel->scratch();
     choice.kernel = std::move(kernel);
-    return with_wide_channels(std::move(choice), known, stages->ending, slice);
+    return choice;
 }
 
 } // namespace
@@ -130,7 +127,7 @@ Attempt attempt_integer_pointwise(const NodeFacts &facts)
     if (facts.dims(0).size() < 3 || facts.dims(0).size() > 5 || weights.size() != facts.dims(0).size() ||
         facts.attributes().integer("group", 1) != 1 || count_of(weights) != weights[0] * weights[1])
         return "it is no convolution of pixels";
-    auto known = integer_product(facts);
+    auto known = integer_product(facts, true);
     if (auto *fault = std::get_if<std::string>(&known))
         return *fault;
     const auto axes = windows_of(facts.attributes(), facts.dims(0), onednn::spatial(weights));
@@ -148,7 +145,7 @@ Attempt attempt_integer_rows(const NodeFacts &facts)
 {
     if (auto fault = window_sums_fault(facts.type(0)); !fault.empty())
         return fault;
-    auto known = integer_product(facts);
+    auto known = integer_product(facts, true);
     if (auto *fault = std::get_if<std::string>(&known))
         return *fault;
     const int64_t ins = facts.dims(1)[0], outs = facts.dims(1)[1];

@@ -183,7 +183,7 @@ std::string fault_of(const NodeFacts &facts)
 
 } // namespace
 
-std::variant<IntegerProduct, std::string> integer_product(const NodeFacts &facts)
+std::variant<IntegerProduct, std::string> integer_product(const NodeFacts &facts, bool takes_zeros)
 {
     if (auto fault = fault_of(facts); !fault.empty())
         return fault;
@@ -197,11 +197,18 @@ std::variant<IntegerProduct, std::string> integer_product(const NodeFacts &facts
     if (facts.has(3) && facts.in[3].layout.count() != 1 && facts.in[3].layout.count() != channels)
         return "the zero points of its weights are neither one nor one for each output channel";
     auto [saturated, wide] = narrowed(*facts.constant(1), facts.constant(3), convolves, facts.weights);
+    IntegerProduct product{convolves, channel_axis, std::move(saturated), {}, {}, source_zero_point(facts)};
+    if (wide.channels.empty())
+        return product;
+    if (takes_zeros) {
+        WeightsWithZeros with_zeros = as_s8(*facts.constant(1), facts.constant(3), channels, facts.weights);
+        product.weights = std::move(with_zeros.weights);
+        product.weight_zeros = std::move(with_zeros.zeros);
+        return product;
+    }
     if (static_cast<int64_t>(wide.channels.size()) > channels / 4)
         return "a quarter of its output channels have weights that do not fit in s8 without their zero point";
-    IntegerProduct product{convolves, channel_axis, std::move(saturated), {}, source_zero_point(facts)};
-    if (!wide.channels.empty())
-        product.wide = std::make_shared<const WideChannels>(std::move(wide));
+    product.wide = std::make_shared<const WideChannels>(std::move(wide));
     return product;
 }
 
@@ -217,7 +224,7 @@ Choice with_wide_channels(Choice choice, const IntegerProduct &product, const In
 
 Attempt attempt_integer_product(const NodeFacts &facts)
 {
-    auto product = integer_product(facts);
+    auto product = integer_product(facts, false);
     if (auto *fault = std::get_if<std::string>(&product))
         return *fault;
     const auto &known = std::get<IntegerProduct>(product);

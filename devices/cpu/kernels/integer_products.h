@@ -15,13 +15,15 @@ namespace leat::cpu {
 struct IntegerProduct {
     bool convolves;
     size_t channel_axis;                      ///< of the output
-    Tensor weights;                           ///< s8 without zero point, saturated
-    std::shared_ptr<const WideChannels> wide; ///< whose weights are others; absent when there are none
+    Tensor weights;                           ///< s8
+    std::vector<int32_t> weight_zeros;        ///< that they have, one for each output channel; empty: none
+    std::shared_ptr<const WideChannels> wide; ///< whose weights do not fit in s8; absent when there are none
     std::optional<int32_t> zero_point;        ///< the source's; nothing when only the run knows it: its operand 2
 };
 
-/// The node as one, or one sentence why it is none.
-std::variant<IntegerProduct, std::string> integer_product(const NodeFacts &);
+/// The node as one, or one sentence why it is none. `takes_zeros`: the kernel knows zeros of weights; the weights of
+/// others are without, saturated, and there may be wide channels.
+std::variant<IntegerProduct, std::string> integer_product(const NodeFacts &, bool takes_zeros);
 
 /// The kernel, which was given saturated weights, and what calculates the wide channels anew, when there are some.
 Choice with_wide_channels(Choice, const IntegerProduct &, const IntegerEnding &, const Slice &);

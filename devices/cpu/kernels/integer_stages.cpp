@@ -111,14 +111,26 @@ IntegerSums IntegerScaling::begin(std::byte *memory, const Launch &launch) const
     const bool is_signed = source == Type::s8;
     const int32_t shift = source_zero_point(launch) + (is_signed ? 128 : 0);
     std::ranges::transform(weight_sums.tensor().values<int32_t>(), start, [&](int32_t sum) { return -shift * sum; });
-    return {start, scales.data(), added, zero_point, is_signed};
+    for (size_t i = 0; i < weight_zeros.size(); i++)
+        start[i] += summed * shift * weight_zeros[i];
+    return {start, weight_zeros.empty() ? nullptr : weight_zeros.data(), scales.data(), added, zero_point, is_signed};
 }
 
 IntegerScaling integer_scaling(const NodeFacts &facts, const IntegerProduct &product, const IntegerStages &stages,
                                const WindowWeights &weights)
 {
-    return {in_blocks(stages.ending.scales), stages.added.value_or(1), stages.ending.zero_point,
-            weight_sums(facts.weights, product.weights, weights), facts.type(0), product.zero_point};
+    constexpr int64_t four = window_number;
+    IntegerScaling made{in_blocks(stages.ending.scales),
+                        stages.added.value_or(1),
+                        stages.ending.zero_point,
+                        weight_sums(facts.weights, product.weights, weights),
+                        product.weight_zeros,
+                        static_cast<int32_t>(weights.taps * ((weights.ins + four - 1) / four * four)),
+                        facts.type(0),
+                        product.zero_point};
+    if (!made.weight_zeros.empty())
+        made.weight_zeros.resize(made.scales.size(), 0);
+    return made;
 }
 
 } // namespace leat::cpu

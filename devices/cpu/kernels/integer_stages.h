@@ -32,6 +32,8 @@ struct IntegerScaling {
     float added;               ///< times what the output holds
     int32_t zero_point;        ///< of the output
     Constant weight_sums;      ///< see weight_sums()
+    std::vector<int32_t> weight_zeros; ///< of the output channels, in whole blocks; empty: none
+    int32_t summed;                    ///< integers of the input in a sum, with those that fill up its last number
     Type source;
     std::optional<int32_t> known_zero_point; ///< the source's; nothing: it is the second of what the kernel reads
 

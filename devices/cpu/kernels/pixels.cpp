@@ -63,8 +63,11 @@ int64_t Product::gathered_bytes(int64_t at_once) const
 
 void Product::gather(std::byte *to, const std::byte *in, int64_t first, int64_t last, std::byte padding) const
 {
-    for (int64_t i = first; i < last; i++, to += ins * element())
+    const int64_t row = ins * element(), copied = gathered->channels * element();
+    for (int64_t i = first; i < last; i++, to += row) {
         gathered->copy(to, in, i, element(), padding);
+        std::memset(to + copied, std::to_integer<int>(padding), static_cast<size_t>(row - copied));
+    }
 }
 
 void Product::find_taps(const std::byte **taps, const std::byte *row) const

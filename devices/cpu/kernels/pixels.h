@@ -41,7 +41,8 @@ struct Product {
     int64_t rows_at_once(int64_t cache, int64_t made, int threads) const;
     /// Bytes of `at_once` rows that are gathered: as many as tiles read.
     int64_t gathered_bytes(int64_t at_once) const;
-    /// Gathers the rows [first, last).
+    /// Gathers the rows [first, last). `padding`: each byte of pixels outside of the picture, and of what rows have
+    /// beyond the channels of a pixel.
     void gather(std::byte *to, const std::byte *in, int64_t first, int64_t last, std::byte padding = {}) const;
     /// Writes where each number of row 0 lies.
     void find_taps(const std::byte **taps, const std::byte *row) const;

@@ -226,6 +226,23 @@ NarrowedWeights narrowed(const Tensor &integers, const Tensor *zero_point, bool 
     return result;
 }
 
+WeightsWithZeros as_s8(const Tensor &integers, const Tensor *zero_point, int64_t channels, Weights &weights)
+{
+    WeightsWithZeros made{integers, zeros_of(zero_point, channels)};
+    if (integers.type() == Type::s8)
+        return made;
+    constexpr int32_t shift = 128;
+    for (int32_t &zero : made.zeros)
+        zero -= shift;
+    made.weights = weights.get(integers, "less 128", [&] {
+        Tensor shifted(Type::s8, integers.shape());
+        std::ranges::transform(integers.values<uint8_t>(), shifted.data<int8_t>(),
+                               [](uint8_t weight) { return static_cast<int8_t>(weight - shift); });
+        return shifted;
+    });
+    return made;
+}
+
 std::unique_ptr<Kernel> with_wide_channels(std::unique_ptr<Kernel> product, const Slice &slice,
                                            std::shared_ptr<const WideChannels> wide, SumScales scales,
                                            std::optional<int32_t> source_zero_point)

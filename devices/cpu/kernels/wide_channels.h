@@ -24,6 +24,14 @@ struct NarrowedWeights {
 /// `convolves`: they lie [outputs, inputs, taps…], else [inputs, outputs].
 NarrowedWeights narrowed(const Tensor &integers, const Tensor *zero_point, bool convolves, Weights &);
 
+struct WeightsWithZeros {
+    Tensor weights;             ///< s8
+    std::vector<int32_t> zeros; ///< one for each output channel
+};
+
+/// Constant integers of 8 bits with their zero point as s8, to which unsigned ones are brought.
+WeightsWithZeros as_s8(const Tensor &integers, const Tensor *zero_point, int64_t channels, Weights &);
+
 /// What becomes of the sums of an output channel: sum * scale + bias, for integers rounded and saturated.
 struct SumScales {
     std::vector<float> scales, bias; ///< one for each output channel

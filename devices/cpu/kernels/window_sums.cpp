@@ -25,7 +25,7 @@ struct Tile {
     static constexpr int lanes = static_cast<int>(hn::MaxLanes(D()));
     /// Vectors of a block of channels.
     static constexpr int vectors = static_cast<int>(window_channels) / lanes;
-    static constexpr bool whole_groups = lanes == 16, masks_memory = lanes >= 8;
+    static constexpr bool whole_groups = lanes == 16, masks_memory = lanes >= 8, sevens = true;
 
     static constexpr int pixels(int blocks)
     {
@@ -132,7 +132,7 @@ namespace {
 
 /// By the instruction that multiplies two pairs of bf16, which Highway's targets do not have.
 struct TileBFloat16 {
-    static constexpr bool whole_groups = true, masks_memory = true;
+    static constexpr bool whole_groups = true, masks_memory = true, sevens = true;
     static constexpr int pixels(int blocks) { return blocks == 1 ? 16 : blocks == 4 ? 6 : 8; }
 
     template <int blocks, int pixels, bool partial>

@@ -28,10 +28,11 @@ struct WindowGroups {
     constexpr int64_t first(int64_t group) const { return blocks * group / groups; }
 };
 
-/// What becomes of sums of integers: (start + sum) * scale + the bias, to which `added` times what the result holds may
-/// be added. In whole blocks.
+/// What becomes of sums of integers: (start + sum of input * (weight - its zero)) * scale + the bias, to which `added`
+/// times what the result holds may be added. In whole blocks.
 struct IntegerSums {
     const int32_t *start = nullptr;
+    const int32_t *weight_zeros = nullptr; ///< absent when all are 0
     const float *scales = nullptr;
     float added = 1;
     int32_t zero_point = 0; ///< of the result, when it is integers

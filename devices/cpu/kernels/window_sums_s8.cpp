@@ -19,13 +19,14 @@ namespace {
 
 #define LEAT_VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 
-/// By the instruction that sums four products of 8-bit integers, unsigned ones by signed ones.
-struct TileS8 {
-    static constexpr bool whole_groups = true, masks_memory = true;
+/// By the instruction that sums four products of 8-bit integers, unsigned ones by signed ones. `shifted`: the weights
+/// have zeros, which are taken from the sums by those of the input.
+template <bool shifted> struct TileS8 {
+    static constexpr bool whole_groups = true, masks_memory = true, sevens = !shifted;
     static constexpr int pixels(int blocks)
     {
-        constexpr int with_32_registers[] = {16, 12, 8, 6};
-        return with_32_registers[blocks - 1];
+        constexpr int with_32_registers[2][4] = {{16, 12, 8, 6}, {12, 8, 6, 4}};
+        return with_32_registers[shifted][blocks - 1];
     }
 
     template <int blocks, int pixels, bool>
@@ -44,6 +45,11 @@ struct TileS8 {
                 sums[p][v] = start;
         }
         const __m512i flipped = _mm512_set1_epi8(integers.is_signed ? static_cast<char>(0x80) : 0);
+        const __m512i ones = _mm512_set1_epi8(1);
+        __m512i inputs[pixels]; // their sums, in each number the same
+#pragma GCC unroll 16
+        for (int p = 0; p < pixels; p++)
+            inputs[p] = _mm512_setzero_si512();
         const int64_t first = x * w.step, step = w.step, weights_step = b.step, fetched_step = b.after_step;
         const std::byte *weights = b.weights;
         const std::byte *const *end = w.taps + w.last_tap;
@@ -63,6 +69,8 @@ struct TileS8 {
 #pragma GCC unroll 4
                 for (int v = 0; v < blocks; v++)
                     sums[p][v] = _mm512_dpbusd_epi32(sums[p][v], spread, factors[v]);
+                if constexpr (shifted)
+                    inputs[p] = _mm512_dpbusd_epi32(inputs[p], spread, ones);
             }
         }
         // Through memory, so that the registers of the loop are free for it alone.
@@ -70,8 +78,14 @@ struct TileS8 {
 #pragma GCC unroll 16
         for (int p = 0; p < pixels; p++)
 #pragma GCC unroll 4
-            for (int v = 0; v < blocks; v++)
+            for (int v = 0; v < blocks; v++) {
+                if constexpr (shifted) {
+                    const int32_t *zeros = integers.weight_zeros + channel + v * window_channels;
+                    sums[p][v] = _mm512_sub_epi32(sums[p][v],
+                                                  _mm512_mullo_epi32(inputs[p], _mm512_loadu_si512(zeros)));
+                }
                 _mm512_store_si512(&made[p][v * window_channels], sums[p][v]);
+            }
         if (w.made == Type::f32)
             w.added ? finish<blocks, false, true>(to, stride, w, channel, made[0], pixels)
                     : finish<blocks, false, false>(to, stride, w, channel, made[0], pixels);
@@ -163,7 +177,7 @@ struct TileS8 {
 
 void window_sums_s8(std::byte *to, const WindowSums &w)
 {
-    WindowTiles<TileS8>::run(to, w);
+    w.integers->weight_zeros ? WindowTiles<TileS8<true>>::run(to, w) : WindowTiles<TileS8<false>>::run(to, w);
 }
 
 bool has_window_sums_s8()

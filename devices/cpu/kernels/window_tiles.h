@@ -20,6 +20,7 @@ struct WindowBlocks {
 ///   whole_groups        whether the sums of four blocks and more than two pixels do
 ///   masks_memory        whether it reads and writes some channels of a block without touching the memory of the others
 ///   pixels(blocks)      the pixels of a tile of so many blocks
+///   sevens              whether seven pixels of any blocks stay there, too
 ///   make<blocks, pixels, partial>(to, stride, sums, blocks, x, fetched)
 ///       makes the pixels from `x` on, the first one at `to`; `partial`: the last block has fewer channels than 16;
 ///       `fetched`: memory that is read next, in steps of `after_step` with each tap
@@ -62,7 +63,7 @@ template <class Tile> class WindowTiles {
         const int64_t count = w.last - w.first;
         const bool partial = (b.first + blocks) * window_channels > w.outs;
         // Pictures of 7x7 are best taken by sevens.
-        if constexpr (blocks > 1)
+        if constexpr (blocks > 1 && Tile::sevens)
             if (count % 7 == 0 && count % pixels != 0 && count < 100)
                 return partial ? tiles<blocks, 7, true>(to, w, b) : tiles<blocks, 7, false>(to, w, b);
         partial ? tiles<blocks, pixels, true>(to, w, b) : tiles<blocks, pixels, false>(to, w, b);
