@@ -94,7 +94,8 @@ class Depthwise final : public Kernel {
     Depthwise(const Shapes &shapes, Joining joining, int threads)
         : s_(shapes), largest_(joining.largest), weights_(std::move(joining.weights)), bias_(std::move(joining.bias)),
           bounds_(joining.bounds), stages_(std::move(joining.stages)), made_(joining.made),
-          integers_(std::move(joining.integers)), tile_(depthwise_tile_size(s_.window(), s_.in.type, s_.x.output)), join_(function_for(tile_.rows)),
+          integers_(std::move(joining.integers)), tile_(integers_ ? depthwise_tile_size_s8(s_.window(), s_.x.output)
+                          : depthwise_tile_size(s_.window(), s_.x.output)), join_(function_for(tile_.rows)),
           join_row_(function_for(1)), at_once_(blocks_at_once()), strip_(windows_at_once()), threads_(threads)
     {
     }
@@ -146,8 +147,9 @@ class Depthwise final : public Kernel {
     DepthwiseFunction function_for(int rows) const
     {
         const DepthwiseTileSize size{rows, tile_.columns};
-        return largest_ ? depthwise_largest(s_.window(), s_.in.type, size)
-                        : depthwise_sums(s_.window(), s_.in.type, summed(), size);
+        return largest_    ? depthwise_largest(s_.window(), s_.in.type, size)
+               : integers_ ? depthwise_sums_s8(s_.window(), summed(), size, !integers_->weight_zeros.empty())
+                           : depthwise_sums(s_.window(), s_.in.type, summed(), size);
     }
     int64_t place_count() const { return Places::size(s_, tile_.rows); }
     int64_t places() const
@@ -411,12 +413,10 @@ Attempt attempt_integer_depthwise(const NodeFacts &facts)
                                    facts.in[0].layout);
     if (auto fault = fault_of(slice); !fault.empty())
         return fault;
-    auto product = integer_product(facts, false);
+    auto product = integer_product(facts, true);
     if (auto *fault = std::get_if<std::string>(&product))
         return *fault;
     const auto &known = std::get<IntegerProduct>(product);
-    if (known.wide && !known.zero_point)
-        return "it has weights beyond s8, and a zero point that only the run knows";
     const int64_t channels = facts.dims(1)[0], taps = facts.dims(1)[2] * facts.dims(1)[3];
     auto stages = integer_stages(facts, known, taps);
     if (!stages || stages->added)
@@ -427,12 +427,12 @@ Attempt attempt_integer_depthwise(const NodeFacts &facts)
     products.stages = stages->stages;
     products.bias = stages->ending.bias;
     products.weights = weights_in_blocks(facts.weights, known.weights);
-    products.integers = integer_scaling(facts, known, *stages, {channels, 1, taps, taps, taps, 1});
+    products.integers = integer_scaling(facts, known, *stages, {channels, 1, taps, taps, taps, 1}, false);
     Choice made = integer_choice(facts, known, *stages, slice, facts.threads);
     Choice run = choose(slice, std::move(products), facts.threads);
     made.kernel = std::move(run.kernel);
     made.scratch = run.scratch;
-    return with_wide_channels(std::move(made), known, stages->ending, slice);
+    return made;
 }
 
 Attempt attempt_largest(const NodeFacts &facts)

@@ -253,10 +253,8 @@ HWY_EXPORT(find);
 HWY_EXPORT(find_largest);
 HWY_EXPORT(rows_of_tile);
 
-DepthwiseTileSize depthwise_tile_size(const DepthwiseWindow &w, Type type, int64_t columns)
+DepthwiseTileSize depthwise_tile_size(const DepthwiseWindow &w, int64_t columns)
 {
-    if (is_8_bit(type))
-        return depthwise_tile_size_s8(w, columns);
     if (columns < 4)
         return {HWY_DYNAMIC_DISPATCH(rows_of_tile)(w), 1};
     // Sevens share more numbers, but of small windows two apart fewer than their loads cost.
@@ -268,8 +266,6 @@ DepthwiseTileSize depthwise_tile_size(const DepthwiseWindow &w, Type type, int64
 
 DepthwiseFunction depthwise_sums(const DepthwiseWindow &w, Type from, Type to, DepthwiseTileSize tile)
 {
-    if (is_8_bit(from))
-        return depthwise_sums_s8(w, to, tile);
     return HWY_DYNAMIC_DISPATCH(find)(w, from, to, tile);
 }
 

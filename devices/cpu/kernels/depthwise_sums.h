@@ -43,14 +43,14 @@ struct DepthwiseTileSize {
     int rows, columns;
 };
 
-/// The size that cuts rows of so many windows best. `type`: of the input.
-DepthwiseTileSize depthwise_tile_size(const DepthwiseWindow &, Type, int64_t columns);
+/// The size that cuts rows of so many windows best.
+DepthwiseTileSize depthwise_tile_size(const DepthwiseWindow &, int64_t columns);
 
 /// Sums number * weight over the taps, one after the other, in f32, then adds the bias.
 using DepthwiseFunction = void (*)(const DepthwiseTile &);
 
 /// The function for tiles of the size that depthwise_tile_size() gave, or of one row of it. `to` is `from`, f32 or
-/// bf16, or f32; u8, s8 or f32 of u8 and s8, whose weights are s8, on processors without depthwise_fault_s8().
+/// bf16, or f32.
 DepthwiseFunction depthwise_sums(const DepthwiseWindow &, Type from, Type to, DepthwiseTileSize);
 /// The same for the largest number of each window, of f32 or bf16, without weights, bias and bounds.
 DepthwiseFunction depthwise_largest(const DepthwiseWindow &, Type, DepthwiseTileSize);
@@ -58,7 +58,8 @@ DepthwiseFunction depthwise_largest(const DepthwiseWindow &, Type, DepthwiseTile
 /// Why depthwise convolutions of 8-bit integers are not made so; "" when they are.
 std::string depthwise_fault_s8();
 DepthwiseTileSize depthwise_tile_size_s8(const DepthwiseWindow &, int64_t columns);
-DepthwiseFunction depthwise_sums_s8(const DepthwiseWindow &, Type to, DepthwiseTileSize);
+/// The same of u8 or s8 times s8. `to`: u8, s8 or f32. `shifted`: the weights have zeros.
+DepthwiseFunction depthwise_sums_s8(const DepthwiseWindow &, Type to, DepthwiseTileSize, bool shifted);
 
 /// The taps of a column of integer weights in fours, one below the other: so many fours.
 constexpr int64_t depthwise_fours(int64_t height)

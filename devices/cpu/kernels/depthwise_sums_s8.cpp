@@ -93,8 +93,20 @@ LEAT_INLINE void finish(const DepthwiseTile &t, const __m512i (&sums)[columns], 
         }
 }
 
+/// Ones for the bytes of a four of rows that are taps [0, size) of a window which begins `before` rows earlier.
+constexpr int ones(int size, int before)
+{
+    int made = 0;
+    for (int i = 0; i < 4; i++)
+        if (i + before >= 0 && i + before < size)
+            made |= 1 << 8 * i;
+    return made;
+}
+
 /// Square windows of a known size: four rows of the input are one number for each column, which all windows share.
-template <class To, int size, int stride, int rows, int columns> LEAT_VNNI void known(const DepthwiseTile &t)
+/// `shifted`: the weights have zeros.
+template <class To, bool shifted, int size, int stride, int rows, int columns>
+LEAT_VNNI void known(const DepthwiseTile &t)
 {
     constexpr int in_rows = (rows - 1) * stride + size, in_columns = (columns - 1) * stride + size;
     constexpr int fours = (in_rows + 3) / 4, tap_fours = static_cast<int>(depthwise_fours(size));
@@ -117,13 +129,17 @@ template <class To, int size, int stride, int rows, int columns> LEAT_VNNI void 
             }
         __m512i sums[rows][columns];
         const __m512i start = _mm512_loadu_si512(t.integers->start + channel);
+        const __m512i zeros = shifted ? _mm512_loadu_si512(t.integers->weight_zeros + channel) : start;
 #pragma GCC unroll 2
         for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
             for (int x = 0; x < columns; x++)
                 sums[r][x] = start;
 #pragma GCC unroll 24
-        for (int j = 0; j < in_columns; j++)
+        for (int j = 0; j < in_columns; j++) {
+            __m512i inputs[rows]; // sums of the column
+            for (int r = 0; r < rows; r++)
+                inputs[r] = _mm512_setzero_si512();
 #pragma GCC unroll 4
             for (int g = 0; g < fours; g++) {
                 constexpr int rest = in_rows - (fours - 1) * 4;
@@ -139,7 +155,22 @@ template <class To, int size, int stride, int rows, int columns> LEAT_VNNI void 
                     for (int x = 0; x < columns; x++)
                         if (j >= x * stride && j < x * stride + size)
                             sums[r][x] = _mm512_dpbusd_epi32(sums[r][x], four, factors[r][j - x * stride][g]);
+                if constexpr (shifted)
+#pragma GCC unroll 2
+                    for (int r = 0; r < rows; r++)
+                        inputs[r] = _mm512_dpbusd_epi32(inputs[r], four,
+                                                        _mm512_set1_epi32(ones(size, 4 * g - r * stride)));
             }
+            if constexpr (shifted)
+#pragma GCC unroll 2
+                for (int r = 0; r < rows; r++) {
+                    const __m512i less = _mm512_mullo_epi32(inputs[r], zeros);
+#pragma GCC unroll 8
+                    for (int x = 0; x < columns; x++)
+                        if (j >= x * stride && j < x * stride + size)
+                            sums[r][x] = _mm512_sub_epi32(sums[r][x], less);
+                }
+        }
 #pragma GCC unroll 2
         for (int r = 0; r < rows; r++)
             finish<To, columns>(t, sums[r], channel, to + r * t.row_step);
@@ -147,19 +178,22 @@ template <class To, int size, int stride, int rows, int columns> LEAT_VNNI void 
 }
 
 /// Any windows, in one row.
-template <class To, int columns> LEAT_VNNI void any(const DepthwiseTile &t)
+template <class To, bool shifted, int columns> LEAT_VNNI void any(const DepthwiseTile &t)
 {
     const DepthwiseWindow &w = t.window;
     const int64_t fours = depthwise_fours(w.height);
     const Column column(t.integers->is_signed);
     each_block<To>(t, w.width * fours * 64, [&](int64_t channel, const std::byte *weights, To *to) LEAT_VNNI {
-        __m512i sums[columns];
+        __m512i sums[columns], inputs[columns];
 #pragma GCC unroll 8
-        for (int x = 0; x < columns; x++)
+        for (int x = 0; x < columns; x++) {
             sums[x] = _mm512_loadu_si512(t.integers->start + channel);
+            inputs[x] = _mm512_setzero_si512();
+        }
         for (int64_t k = 0; k < w.width; k++)
             for (int64_t g = 0; g < fours; g++, weights += 64) {
                 const __m512i factor = _mm512_loadu_si512(weights);
+                const __m512i present = _mm512_set1_epi32(ones(static_cast<int>(w.height), static_cast<int>(4 * g)));
                 const std::byte *const *rows[4];
                 for (int64_t i = 0; i < 4; i++) // beyond the last row weights are 0
                     rows[i] = t.rows[std::min(4 * g + i, w.height - 1) * w.row_dilation] + t.column + k * w.dilation;
@@ -168,9 +202,17 @@ template <class To, int columns> LEAT_VNNI void any(const DepthwiseTile &t)
                     const std::byte *const pixels[4] = {
                         rows[0][x * w.stride] + channel, rows[1][x * w.stride] + channel,
                         rows[2][x * w.stride] + channel, rows[3][x * w.stride] + channel};
-                    sums[x] = _mm512_dpbusd_epi32(sums[x], column.of<4>(pixels), factor);
+                    const __m512i four = column.of<4>(pixels);
+                    sums[x] = _mm512_dpbusd_epi32(sums[x], four, factor);
+                    if constexpr (shifted)
+                        inputs[x] = _mm512_dpbusd_epi32(inputs[x], four, present);
                 }
             }
+        if constexpr (shifted)
+#pragma GCC unroll 8
+            for (int x = 0; x < columns; x++)
+                sums[x] = _mm512_sub_epi32(
+                    sums[x], _mm512_mullo_epi32(inputs[x], _mm512_loadu_si512(t.integers->weight_zeros + channel)));
         finish<To, columns>(t, sums, channel, to);
     });
 }
@@ -183,27 +225,38 @@ int known_size(const DepthwiseWindow &w)
     return is_known ? static_cast<int>(w.width) : 0;
 }
 
-template <class To, int size, int stride, int rows> DepthwiseFunction find_known(int columns)
+template <class To, bool shifted, int size, int stride, int rows> DepthwiseFunction find_known(int columns)
 {
-    return columns == 7   ? known<To, size, stride, rows, 7>
-           : columns == 4 ? known<To, size, stride, rows, 4>
-                          : known<To, size, stride, rows, 1>;
+    return columns == 7   ? known<To, shifted, size, stride, rows, 7>
+           : columns == 4 ? known<To, shifted, size, stride, rows, 4>
+                          : known<To, shifted, size, stride, rows, 1>;
 }
 
-template <class To, int size> DepthwiseFunction find_known(const DepthwiseWindow &w, DepthwiseTileSize tile)
+template <class To, bool shifted, int size>
+DepthwiseFunction find_known(const DepthwiseWindow &w, DepthwiseTileSize tile)
 {
-    return w.stride == 2    ? find_known<To, size, 2, 1>(tile.columns)
-           : tile.rows == 2 ? find_known<To, size, 1, 2>(tile.columns)
-                            : find_known<To, size, 1, 1>(tile.columns);
+    return w.stride == 2    ? find_known<To, shifted, size, 2, 1>(tile.columns)
+           : tile.rows == 2 ? find_known<To, shifted, size, 1, 2>(tile.columns)
+                            : find_known<To, shifted, size, 1, 1>(tile.columns);
 }
 
-template <class To> DepthwiseFunction find(const DepthwiseWindow &w, DepthwiseTileSize tile)
+template <class To, bool shifted> DepthwiseFunction find(const DepthwiseWindow &w, DepthwiseTileSize tile)
 {
     switch (known_size(w)) {
-    case 3: return find_known<To, 3>(w, tile);
-    case 5: return find_known<To, 5>(w, tile);
-    default: return tile.columns == 7 ? any<To, 7> : tile.columns == 4 ? any<To, 4> : any<To, 1>;
+    case 3: return find_known<To, shifted, 3>(w, tile);
+    case 5: return find_known<To, shifted, 5>(w, tile);
+    default:
+        return tile.columns == 7   ? any<To, shifted, 7>
+               : tile.columns == 4 ? any<To, shifted, 4>
+                                   : any<To, shifted, 1>;
     }
+}
+
+template <bool shifted> DepthwiseFunction find(const DepthwiseWindow &w, Type to, DepthwiseTileSize tile)
+{
+    return to == Type::f32  ? find<float, shifted>(w, tile)
+           : to == Type::u8 ? find<uint8_t, shifted>(w, tile)
+                            : find<int8_t, shifted>(w, tile);
 }
 
 } // namespace
@@ -224,9 +277,9 @@ DepthwiseTileSize depthwise_tile_size_s8(const DepthwiseWindow &w, int64_t colum
     return {rows, columns >= 7 && sevens <= fours ? 7 : 4};
 }
 
-DepthwiseFunction depthwise_sums_s8(const DepthwiseWindow &w, Type to, DepthwiseTileSize tile)
+DepthwiseFunction depthwise_sums_s8(const DepthwiseWindow &w, Type to, DepthwiseTileSize tile, bool shifted)
 {
-    return to == Type::f32 ? find<float>(w, tile) : to == Type::u8 ? find<uint8_t>(w, tile) : find<int8_t>(w, tile);
+    return shifted ? find<true>(w, to, tile) : find<false>(w, to, tile);
 }
 #else
 std::string depthwise_fault_s8()
@@ -239,7 +292,7 @@ DepthwiseTileSize depthwise_tile_size_s8(const DepthwiseWindow &, int64_t)
     return {1, 1};
 }
 
-DepthwiseFunction depthwise_sums_s8(const DepthwiseWindow &, Type, DepthwiseTileSize)
+DepthwiseFunction depthwise_sums_s8(const DepthwiseWindow &, Type, DepthwiseTileSize, bool)
 {
     return nullptr;
 }

@@ -117,15 +117,16 @@ IntegerSums IntegerScaling::begin(std::byte *memory, const Launch &launch) const
 }
 
 IntegerScaling integer_scaling(const NodeFacts &facts, const IntegerProduct &product, const IntegerStages &stages,
-                               const WindowWeights &weights)
+                               const WindowWeights &weights, bool filled)
 {
     constexpr int64_t four = window_number;
+    const int64_t ins = filled ? (weights.ins + four - 1) / four * four : weights.ins;
     IntegerScaling made{in_blocks(stages.ending.scales),
                         stages.added.value_or(1),
                         stages.ending.zero_point,
                         weight_sums(facts.weights, product.weights, weights),
                         product.weight_zeros,
-                        static_cast<int32_t>(weights.taps * ((weights.ins + four - 1) / four * four)),
+                        static_cast<int32_t>(weights.taps * ins),
                         facts.type(0),
                         product.zero_point};
     if (!made.weight_zeros.empty())

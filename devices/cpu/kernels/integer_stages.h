@@ -43,6 +43,8 @@ struct IntegerScaling {
     /// Writes what sums start from to `memory`, to which the result points.
     IntegerSums begin(std::byte *memory, const Launch &) const;
 };
-IntegerScaling integer_scaling(const NodeFacts &, const IntegerProduct &, const IntegerStages &, const WindowWeights &);
+/// `filled`: whether sums are of whole numbers, which the last integers of each tap fill up.
+IntegerScaling integer_scaling(const NodeFacts &, const IntegerProduct &, const IntegerStages &, const WindowWeights &,
+                               bool filled = true);
 
 } // namespace leat::cpu
