@@ -33,6 +33,15 @@ void with_threads(int threads, const std::function<void()> &body);
 /// when all have ended.
 void parallel_for(int64_t count, int threads, const std::function<void(int64_t, int64_t)> &body);
 
+/// The same for as many parts as threads: calls body(part) for each.
+template <class Body> void parallel_parts(int threads, const Body &body)
+{
+    parallel_for(threads, threads, [&](int64_t first, int64_t last) {
+        for (int64_t part = first; part < last; part++)
+            body(part);
+    });
+}
+
 /// Runs `body` with one thread as what oneDNN may use: it is part of how a primitive is chosen.
 void with_one_thread(const std::function<void()> &body);
 

@@ -24,9 +24,8 @@ class Model {
     std::vector<Port> outputs() const;
     const std::map<std::string, std::string> &metadata() const;
     /// The same model with other input sizes; inputs not named keep theirs. The model's file is read again, because
-    /// what was computed from the sizes in it would not hold; that, too, is kept in the cache_dir with which it was read
-    /// first. Throws Error that names the input, or the node that does
-    /// not allow the sizes.
+    /// what was computed from the sizes in it would not hold; that, too, is kept in the cache_dir with which it was
+    /// read first. Throws Error that names the input, or the node that does not allow the sizes.
     Model reshaped(const std::map<std::string, Dimensions> &) const;
     /// The file that it was read from; empty for one made in memory.
     const std::string &path() const { return path_; }
@@ -37,7 +36,7 @@ class Model {
   private:
     std::shared_ptr<const Graph> graph_;
     std::string path_;
-    Options options_; ///< with which it is read
+    Options options_;                            ///< with which it is read
     std::map<std::string, Dimensions> shapes_{}; ///< that it was reshaped to
 };
 

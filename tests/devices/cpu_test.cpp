@@ -389,16 +389,17 @@ const %7:u8[] "yz" = {100}
 
 INSTANTIATE_TEST_SUITE_P(
     Kinds, CpuWideWeights,
-    testing::Values(
-        WideWeights{"windows", "QLinearConv", "u8[2x5x9x11]", "16x5x3x3", "{pads=[1, 1, 1, 1], strides=[2, 2]}"},
-        WideWeights{"dilated_windows", "QLinearConv", "s8[1x20x12x13]", "16x20x3x2", "{dilations=[2, 3]}"},
-        WideWeights{"points", "QLinearConv", "u8[1x70x7x6]", "24x70x1x1", "", "pointwise s8"},
-        WideWeights{"depthwise", "QLinearConv", "u8[1x16x9x9]", "16x1x3x3", "{group=16, pads=[0, 1, 1, 0]}",
-                    "depthwise s8"},
-        WideWeights{"groups", "QLinearConv", "u8[1x32x6x7]", "16x8x3x3", "{group=4, pads=[1, 1, 1, 1]}"},
-        WideWeights{"one_axis", "QLinearConv", "u8[1x12x30]", "9x12x5", "{pads=[4, 4]}"},
-        WideWeights{"wider_than_the_picture", "QLinearConv", "u8[1x3x4x3]", "12x3x5x5", "{pads=[2, 2, 2, 2]}", "few channels s8"},
-        WideWeights{"matrix", "QLinearMatMul", "u8[13x40]", "40x18", "", "rows s8"}),
+    testing::Values(WideWeights{"windows", "QLinearConv", "u8[2x5x9x11]", "16x5x3x3",
+                                "{pads=[1, 1, 1, 1], strides=[2, 2]}"},
+                    WideWeights{"dilated_windows", "QLinearConv", "s8[1x20x12x13]", "16x20x3x2", "{dilations=[2, 3]}"},
+                    WideWeights{"points", "QLinearConv", "u8[1x70x7x6]", "24x70x1x1", "", "pointwise s8"},
+                    WideWeights{"depthwise", "QLinearConv", "u8[1x16x9x9]", "16x1x3x3", "{group=16, pads=[0, 1, 1, 0]}",
+                                "depthwise s8"},
+                    WideWeights{"groups", "QLinearConv", "u8[1x32x6x7]", "16x8x3x3", "{group=4, pads=[1, 1, 1, 1]}"},
+                    WideWeights{"one_axis", "QLinearConv", "u8[1x12x30]", "9x12x5", "{pads=[4, 4]}"},
+                    WideWeights{"wider_than_the_picture", "QLinearConv", "u8[1x3x4x3]", "12x3x5x5",
+                                "{pads=[2, 2, 2, 2]}", "few channels s8"},
+                    WideWeights{"matrix", "QLinearMatMul", "u8[13x40]", "40x18", "", "rows s8"}),
     [](const auto &row) { return row.param.name; });
 
 TEST(Cpu, StreamsShareTheWeights)

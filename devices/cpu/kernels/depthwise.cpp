@@ -95,8 +95,9 @@ class Depthwise final : public Kernel {
         : s_(shapes), largest_(joining.largest), weights_(std::move(joining.weights)), bias_(std::move(joining.bias)),
           bounds_(joining.bounds), stages_(std::move(joining.stages)), made_(joining.made),
           integers_(std::move(joining.integers)), tile_(integers_ ? depthwise_tile_size_s8(s_.window(), s_.x.output)
-                          : depthwise_tile_size(s_.window(), s_.x.output)), join_(function_for(tile_.rows)),
-          join_row_(function_for(1)), at_once_(blocks_at_once()), strip_(windows_at_once()), threads_(threads)
+                                                                  : depthwise_tile_size(s_.window(), s_.x.output)),
+          join_(function_for(tile_.rows)), join_row_(function_for(1)), at_once_(blocks_at_once()),
+          strip_(windows_at_once()), threads_(threads)
     {
     }
 
@@ -117,10 +118,9 @@ class Depthwise final : public Kernel {
         fill_padding(launch);
         const IntegerSums sums = integers_ ? integers_->begin(launch.scratch + padding(), launch) : IntegerSums();
         const int64_t rows = s_.in.dims[0] * s_.y.output;
-        parallel_for(threads_, threads_, [&](int64_t first, int64_t last) {
-            for (int64_t part = first; part < last; part++)
-                run_part(launch, sums, launch.scratch + padding() + starts() + part * (places() + room()),
-                         rows * part / threads_, rows * (part + 1) / threads_);
+        parallel_parts(threads_, [&](int64_t part) {
+            run_part(launch, sums, launch.scratch + padding() + starts() + part * (places() + room()),
+                     rows * part / threads_, rows * (part + 1) / threads_);
         });
     }
 
@@ -192,8 +192,7 @@ class Depthwise final : public Kernel {
             std::fill_n(reinterpret_cast<BFloat16 *>(to), s_.channels, BFloat16(lowest));
     }
 
-    void run_part(const Launch &launch, const IntegerSums &sums, std::byte *scratch, int64_t first,
-                  int64_t last) const
+    void run_part(const Launch &launch, const IntegerSums &sums, std::byte *scratch, int64_t first, int64_t last) const
     {
         const Tensor weights = largest_ ? Tensor() : weights_.tensor();
         auto **memory = reinterpret_cast<const std::byte **>(scratch);
@@ -299,9 +298,8 @@ void write_fours(int8_t *to, const int8_t *from, int64_t channels, int64_t heigh
             for (int64_t four = 0; four < depthwise_fours(height); four++)
                 for (int64_t c = 0; c < depthwise_block; c++)
                     for (int64_t y = 4 * four; y < 4 * four + 4; y++)
-                        *to++ = y < height
-                                    ? from[((depthwise_channel(block, channels) + c) * height + y) * width + x]
-                                    : int8_t();
+                        *to++ = y < height ? from[((depthwise_channel(block, channels) + c) * height + y) * width + x]
+                                           : int8_t();
 }
 
 /// As depthwise_sums() reads them.

@@ -33,8 +33,8 @@ struct DepthwiseTile {
     const float *bias;                   ///< [channels]
     bool bounded;                        ///< into [lowest, highest]
     float lowest, highest;
-    std::byte *to;          ///< the first block's first channel of the first window's result
-    int64_t row_step, step; ///< there, from one window to the next: elements
+    std::byte *to;                         ///< the first block's first channel of the first window's result
+    int64_t row_step, step;                ///< there, from one window to the next: elements
     const IntegerSums *integers = nullptr; ///< of integers: by channel
 };
 

@@ -1,14 +1,5 @@
 #include "depthwise_sums.h"
-
-#ifdef __x86_64__
-// GCC 12 takes what its own intrinsics leave undefined on purpose for a mistake (its bug 105593).
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wpragmas"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#include <immintrin.h>
-#pragma GCC diagnostic pop
-#endif
+#include "x86_intrinsics.h"
 
 namespace leat::cpu {
 
@@ -34,9 +25,9 @@ class Column {
     template <int count> LEAT_VNNI __attribute__((always_inline)) __m512i of(const std::byte *const (&pixels)[4]) const
     {
         const __m512i first = pair<(count > 1)>(pixels[0], pixels[1]);
-        const __m512i four =
-            count > 2 ? _mm512_permutex2var_epi8(first, order_, pair<(count > 3)>(pixels[2], pixels[3]))
-                      : _mm512_permutex2var_epi8(first, order_, first);
+        const __m512i four = count > 2
+                                 ? _mm512_permutex2var_epi8(first, order_, pair<(count > 3)>(pixels[2], pixels[3]))
+                                 : _mm512_permutex2var_epi8(first, order_, first);
         return _mm512_xor_si512(four, flipped_);
     }
 
@@ -158,8 +149,8 @@ LEAT_VNNI void known(const DepthwiseTile &t)
                 if constexpr (shifted)
 #pragma GCC unroll 2
                     for (int r = 0; r < rows; r++)
-                        inputs[r] = _mm512_dpbusd_epi32(inputs[r], four,
-                                                        _mm512_set1_epi32(ones(size, 4 * g - r * stride)));
+                        inputs[r] =
+                            _mm512_dpbusd_epi32(inputs[r], four, _mm512_set1_epi32(ones(size, 4 * g - r * stride)));
             }
             if constexpr (shifted)
 #pragma GCC unroll 2
@@ -246,9 +237,7 @@ template <class To, bool shifted> DepthwiseFunction find(const DepthwiseWindow &
     case 3: return find_known<To, shifted, 3>(w, tile);
     case 5: return find_known<To, shifted, 5>(w, tile);
     default:
-        return tile.columns == 7   ? any<To, shifted, 7>
-               : tile.columns == 4 ? any<To, shifted, 4>
-                                   : any<To, shifted, 1>;
+        return tile.columns == 7 ? any<To, shifted, 7> : tile.columns == 4 ? any<To, shifted, 4> : any<To, shifted, 1>;
     }
 }
 

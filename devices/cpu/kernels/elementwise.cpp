@@ -175,8 +175,8 @@ class Elementwise final : public Kernel {
                 const auto operand = [&](size_t k) {
                     return IntegerNumbers{reinterpret_cast<const uint8_t *>(operands[k].row + at), grids_[k]};
                 };
-                vector_add_integers(reinterpret_cast<uint8_t *>(to), operand(0), operand(1), size,
-                                    (*adds_integers_)[0], (*adds_integers_)[1], *made_on_);
+                vector_add_integers(reinterpret_cast<uint8_t *>(to), operand(0), operand(1), size, (*adds_integers_)[0],
+                                    (*adds_integers_)[1], *made_on_);
                 continue;
             }
             float *floats = made_ == Type::f32 ? reinterpret_cast<float *>(to) : made.data();

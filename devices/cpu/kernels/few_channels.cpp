@@ -100,8 +100,7 @@ class Rows {
         }
     }
 
-    template <size_t pixel, size_t wide>
-    static void widen_pixels(std::byte *to, const std::byte *from, int64_t count)
+    template <size_t pixel, size_t wide> static void widen_pixels(std::byte *to, const std::byte *from, int64_t count)
     {
         for (int64_t x = 0; x < count; x++, to += wide, from += pixel)
             std::memcpy(to, from, pixel);
@@ -116,8 +115,8 @@ class Rows {
     {
         InterleavedRows rows{.operands = static_cast<size_t>(s_.wide_ins()), .to = to, .rows = 1, .length = count};
         for (size_t c = 0; c < rows.operands; c++)
-            rows.from[c] =
-                c < static_cast<size_t>(s_.ins) ? planes + static_cast<int64_t>(c) * s_.plane * s_.element() : padding();
+            rows.from[c] = c < static_cast<size_t>(s_.ins) ? planes + static_cast<int64_t>(c) * s_.plane * s_.element()
+                                                           : padding();
         interleave_rows(rows, size_of(s_.type));
     }
 };
@@ -153,10 +152,9 @@ class FewChannels final : public Kernel {
     void run(const Launch &launch) const override
     {
         const int64_t rows = s_.batch * s_.y.output;
-        parallel_for(threads_, threads_, [&](int64_t first, int64_t last) {
-            for (int64_t part = first; part < last; part++)
-                run_rows(launch, launch.scratch + part * part_bytes(), rows * part / threads_,
-                         rows * (part + 1) / threads_);
+        parallel_parts(threads_, [&](int64_t part) {
+            run_rows(launch, launch.scratch + part * part_bytes(), rows * part / threads_,
+                     rows * (part + 1) / threads_);
         });
     }
 

@@ -17,8 +17,8 @@ class IntegerRows final : public Kernel {
     {
     }
 
-    /// Bytes, for each thread: what sums start from, where the numbers of a row lie, rows that are gathered, and what it
-    /// makes as f32, when it becomes integers later.
+    /// Bytes, for each thread: what sums start from, where the numbers of a row lie, rows that are gathered, and what
+    /// it makes as f32, when it becomes integers later.
     size_t scratch() const { return static_cast<size_t>(threads_ * part_bytes()); }
 
     void prepare() override
@@ -29,10 +29,7 @@ class IntegerRows final : public Kernel {
 
     void run(const Launch &launch) const override
     {
-        parallel_for(threads_, threads_, [&](int64_t first, int64_t last) {
-            for (int64_t part = first; part < last; part++)
-                run_part(launch, part);
-        });
+        parallel_parts(threads_, [&](int64_t part) { run_part(launch, part); });
     }
 
   private:
@@ -47,7 +44,10 @@ class IntegerRows final : public Kernel {
     int64_t element() const { return static_cast<int64_t>(size_of(stages_.ending.out)); }
     int64_t table_bytes() const { return in_lines(p_.numbers() * static_cast<int64_t>(sizeof(std::byte *))); }
     int64_t room_bytes() const { return stages_.narrows() ? in_lines(at_once_ * p_.outs * window_number) : 0; }
-    int64_t part_bytes() const { return scaling_.start_bytes() + table_bytes() + p_.gathered_bytes(at_once_) + room_bytes(); }
+    int64_t part_bytes() const
+    {
+        return scaling_.start_bytes() + table_bytes() + p_.gathered_bytes(at_once_) + room_bytes();
+    }
 
     void run_part(const Launch &launch, int64_t part) const
     {

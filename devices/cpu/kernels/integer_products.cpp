@@ -49,8 +49,8 @@ struct Work {
     const NodeFacts &facts;
     const IntegerProduct &product;
     const IntegerEnding &ending;
-    dnnl::post_ops ops;                       ///< its steps
-    Layout weights;                           ///< as the primitive numbers their axes
+    dnnl::post_ops ops; ///< its steps
+    Layout weights;     ///< as the primitive numbers their axes
     Requantisation how;
     std::function<Made(const Desc &in, const Desc &weights, const Desc &bias, const Desc &out, const Slice &,
                        const dnnl::primitive_attr &)>
@@ -64,9 +64,10 @@ Choice multiply(const Work &work, const Slice &slice)
     const Desc in = desc(slice.in);
     const Desc bias = attributes.bias ? desc(Layout::dense(Type::f32, work.bias_dims)) : Desc();
     const Made made = work.make(in, any(Type::s8, work.weights.dims), bias, desc(slice.out), slice, attributes.attr);
-    std::vector<Argument> arguments{{DNNL_ARG_SRC, in, Argument::From::in, 0},
-                                    {DNNL_ARG_WEIGHTS, made.weights, Argument::From::constant, 0,
-                                     packed(work.facts.weights, work.product.weights, desc(work.weights), made.weights)}};
+    std::vector<Argument> arguments{
+        {DNNL_ARG_SRC, in, Argument::From::in, 0},
+        {DNNL_ARG_WEIGHTS, made.weights, Argument::From::constant, 0,
+         packed(work.facts.weights, work.product.weights, desc(work.weights), made.weights)}};
     if (attributes.bias)
         arguments.push_back({DNNL_ARG_BIAS, bias, Argument::From::constant, 0, attributes.bias});
     arguments.insert(arguments.end(), attributes.arguments.begin(), attributes.arguments.end());
@@ -228,9 +229,9 @@ Attempt attempt_integer_product(const NodeFacts &facts)
     if (auto *fault = std::get_if<std::string>(&product))
         return *fault;
     const auto &known = std::get<IntegerProduct>(product);
-    const auto ending = longest_ending(
-        facts, known.channel_axis, known.wide != nullptr,
-        [](const IntegerEnding &made) { return post_ops_of(with_early_zero_point(made)).has_value(); });
+    const auto ending = longest_ending(facts, known.channel_axis, known.wide != nullptr, [](const IntegerEnding &made) {
+        return post_ops_of(with_early_zero_point(made)).has_value();
+    });
     if (!ending)
         return "its sums are wanted as integers";
     const IntegerEnding early = with_early_zero_point(*ending);

@@ -28,10 +28,10 @@ Choice integer_choice(const NodeFacts &, const IntegerProduct &, const IntegerSt
 
 /// What a kernel keeps to make sums of integers with.
 struct IntegerScaling {
-    std::vector<float> scales; ///< of the output channels, in whole blocks
-    float added;               ///< times what the output holds
-    int32_t zero_point;        ///< of the output
-    Constant weight_sums;      ///< see weight_sums()
+    std::vector<float> scales;         ///< of the output channels, in whole blocks
+    float added;                       ///< times what the output holds
+    int32_t zero_point;                ///< of the output
+    Constant weight_sums;              ///< see weight_sums()
     std::vector<int32_t> weight_zeros; ///< of the output channels, in whole blocks; empty: none
     int32_t summed;                    ///< integers of the input in a sum, with those that fill up its last number
     Type source;

@@ -30,10 +30,7 @@ class Products final : public Kernel {
 
     void run(const Launch &launch) const override
     {
-        parallel_for(threads_, threads_, [&](int64_t first, int64_t last) {
-            for (int64_t part = first; part < last; part++)
-                run_part(launch, part);
-        });
+        parallel_parts(threads_, [&](int64_t part) { run_part(launch, part); });
     }
 
   private:

@@ -525,12 +525,13 @@ class Dequantiser : Integers {
 };
 
 /// Numbers to those of a grid, rounded half to even and saturated: x / scale exactly, by the reciprocal and what it
-/// misses where the processor multiplies and adds at once (P. Markstein, "Computation of elementary functions on the IBM
-/// RISC System/6000 processor", 1990). NaN becomes the lowest.
+/// misses where the processor multiplies and adds at once (P. Markstein, "Computation of elementary functions on the
+/// IBM RISC System/6000 processor", 1990). NaN becomes the lowest.
 class Quantiser : Integers {
   public:
     explicit Quantiser(Quantisation q)
-        : Integers(q), inverse_(of(1 / q.scale)), divides_(HWY_TARGET > HWY_AVX2 || !(q.scale > 1e-30f && q.scale < 1e30f))
+        : Integers(q), inverse_(of(1 / q.scale)),
+          divides_(HWY_TARGET > HWY_AVX2 || !(q.scale > 1e-30f && q.scale < 1e30f))
     {
         const auto zero = static_cast<float>(zero_);
         lowest_ = hn::Mul(of(-zero), divides_ ? of(1) : scale_);

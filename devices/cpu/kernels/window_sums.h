@@ -78,8 +78,8 @@ struct WindowWeights {
 WindowWeights window_weights(const Shape &);
 
 /// The constant weights, f32, bf16 or s8, as window_sums() reads them, with zeros for channels beyond the last: of each
-/// group [taps, numbers, blocks of the group, 16, inputs of a number], with zeros for what the last number lacks. Throws
-/// Error when what was stored of them has another size.
+/// group [taps, numbers, blocks of the group, 16, inputs of a number], with zeros for what the last number lacks.
+/// Throws Error when what was stored of them has another size.
 Constant weights_in_groups(Weights &, const Tensor &, const WindowWeights &);
 
 /// The sums of the constant s8 weights of each output channel, s32 in whole blocks. Throws as weights_in_groups().

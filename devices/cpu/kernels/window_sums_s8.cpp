@@ -1,14 +1,5 @@
 #include "window_tiles.h"
-
-#ifdef __x86_64__
-// GCC 12 takes what its own intrinsics leave undefined on purpose for a mistake (its bug 105593).
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wpragmas"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#include <immintrin.h>
-#pragma GCC diagnostic pop
-#endif
+#include "x86_intrinsics.h"
 
 #include <hwy/base.h>
 
@@ -81,8 +72,7 @@ template <bool shifted> struct TileS8 {
             for (int v = 0; v < blocks; v++) {
                 if constexpr (shifted) {
                     const int32_t *zeros = integers.weight_zeros + channel + v * window_channels;
-                    sums[p][v] = _mm512_sub_epi32(sums[p][v],
-                                                  _mm512_mullo_epi32(inputs[p], _mm512_loadu_si512(zeros)));
+                    sums[p][v] = _mm512_sub_epi32(sums[p][v], _mm512_mullo_epi32(inputs[p], _mm512_loadu_si512(zeros)));
                 }
                 _mm512_store_si512(&made[p][v * window_channels], sums[p][v]);
             }
