@@ -523,6 +523,22 @@ TEST_F(Cache, ReaderIsAskedOnceUntilAFileChanges)
     EXPECT_EQ(reads, 3);
 }
 
+TEST_F(Cache, KeepsReshapedModelsToo)
+{
+    const auto file = (source_root() / "pipelines/street/street.onnx").string();
+    const auto reshaped = [&] {
+        const Model model = Core::read_model(file, options_);
+        const Port input = model.inputs().at(0);
+        const Dimensions sizes{2, input.shape[1], input.shape[2], input.shape[3]};
+        return model.reshaped({{input.name, sizes}}).inputs()[0].shape[0];
+    };
+    EXPECT_EQ(reshaped(), 2);
+    const auto files = files_in(options_.cache_dir);
+    EXPECT_EQ(files.size(), 2u);
+    EXPECT_EQ(reshaped(), 2);
+    EXPECT_EQ(files_in(options_.cache_dir), files);
+}
+
 /// A device that counts what it compiles, for a processor that the test chooses.
 class Counting final : public Device, public StagedCompiler {
   public:
