@@ -58,6 +58,17 @@ struct Work {
     Shape bias_dims;
 };
 
+/// The kernel, which was given saturated weights, and what calculates the wide channels anew, when there are some.
+Choice with_wide_channels(Choice choice, const IntegerProduct &product, const IntegerEnding &ending, const Slice &slice)
+{
+    if (!product.wide)
+        return choice;
+    choice.kernel = with_wide_channels(std::move(choice.kernel), slice, product.wide, {ending.scales, ending.bias},
+                                       product.zero_point);
+    choice.detail += ", " + std::to_string(product.wide->channels.size()) + " channels beyond s8 apart";
+    return choice;
+}
+
 Choice multiply(const Work &work, const Slice &slice)
 {
     const IntegerAttributes attributes = integer_attributes(work.how, work.ops);
@@ -211,16 +222,6 @@ std::variant<IntegerProduct, std::string> integer_product(const NodeFacts &facts
         return "a quarter of its output channels have weights that do not fit in s8 without their zero point";
     product.wide = std::make_shared<const WideChannels>(std::move(wide));
     return product;
-}
-
-Choice with_wide_channels(Choice choice, const IntegerProduct &product, const IntegerEnding &ending, const Slice &slice)
-{
-    if (!product.wide)
-        return choice;
-    choice.kernel = with_wide_channels(std::move(choice.kernel), slice, product.wide,
-                                       {ending.scales, with_early_zero_point(ending).bias}, product.zero_point);
-    choice.detail += ", " + std::to_string(product.wide->channels.size()) + " channels beyond s8 apart";
-    return choice;
 }
 
 Attempt attempt_integer_product(const NodeFacts &facts)

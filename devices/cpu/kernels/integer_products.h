@@ -25,7 +25,4 @@ struct IntegerProduct {
 /// others are without, saturated, and there may be wide channels.
 std::variant<IntegerProduct, std::string> integer_product(const NodeFacts &, bool takes_zeros);
 
-/// The kernel, which was given saturated weights, and what calculates the wide channels anew, when there are some.
-Choice with_wide_channels(Choice, const IntegerProduct &, const IntegerEnding &, const Slice &);
-
 } // namespace leat::cpu

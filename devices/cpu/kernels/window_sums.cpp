@@ -178,13 +178,17 @@ Constant weight_sums(Weights &all, const Tensor &weights, const WindowWeights &w
     const std::string form = "sums by " + std::to_string(w.out_step) + ", " + std::to_string(w.in_step);
     return all.later(weights, form, Type::s32, shape, [=] {
         Tensor sums(Type::s32, shape);
-        for (int64_t o = 0; o < shape[0]; o++) {
-            int32_t sum = 0;
-            for (int64_t t = 0; o < w.outs && t < w.taps; t++)
-                for (int64_t i = 0; i < w.ins; i++)
-                    sum += weights.data<int8_t>()[o * w.out_step + i * w.in_step + t * w.tap_step];
-            sums.data<int32_t>()[o] = sum;
-        }
+        auto *to = sums.data<int32_t>();
+        std::ranges::fill(sums.values<int32_t>(), 0);
+        const auto *from = weights.data<int8_t>();
+        const auto add = [&](int64_t o, int64_t i, int64_t t) {
+            to[o] += from[o * w.out_step + i * w.in_step + t * w.tap_step];
+        };
+        const bool outs_lie_together = w.out_step < w.in_step;
+        for (int64_t a = 0; a < (outs_lie_together ? w.ins : w.outs); a++)
+            for (int64_t t = 0; t < w.taps; t++)
+                for (int64_t b = 0; b < (outs_lie_together ? w.outs : w.ins); b++)
+                    outs_lie_together ? add(b, a, t) : add(a, b, t);
         return sums;
     });
 }
