@@ -488,6 +488,21 @@ std::optional<std::array<float, 2>> take_bounds(UnaryStages &unary)
     return bounds;
 }
 
+std::optional<std::vector<float>> numbers_by_channel(const Operand &operand, const Shape &out, size_t axis)
+{
+    if (!operand.constant || !is_float(operand.layout.type) || operand.layout.rank() > out.size())
+        return {};
+    const size_t missing = out.size() - operand.layout.rank();
+    for (size_t i = 0; i < operand.layout.rank(); i++)
+        if (operand.layout.dims[i] != 1 && (i + missing != axis || operand.layout.dims[i] != out[axis]))
+            return {};
+    const Tensor constant = operand.constant->converted(Type::f32);
+    std::vector<float> numbers(constant.data<float>(), constant.data<float>() + constant.count());
+    if (numbers.size() == 1)
+        numbers.assign(static_cast<size_t>(out[axis]), numbers[0]);
+    return numbers;
+}
+
 Attempt attempt_unary(const NodeFacts &facts)
 {
     if (!is_float(facts.type(0)))

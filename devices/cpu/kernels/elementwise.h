@@ -1,7 +1,7 @@
 #pragma once
 #include "vector_functions.h"
 
-#include "inference/graph.h"
+#include "devices/cpu/kernel.h"
 
 #include <array>
 #include <optional>
@@ -32,5 +32,9 @@ UnaryStages unary_stages(const Node &, size_t first, Type type, bool casts);
 std::optional<std::array<float, 2>> bounds_of(const UnaryStage &);
 /// Takes the first stage away when it only brings numbers into a range, and gives the range.
 std::optional<std::array<float, 2>> take_bounds(UnaryStages &);
+
+/// The numbers of a constant operand, one for each channel of the output, which lie on `axis`; nothing when it has
+/// another shape.
+std::optional<std::vector<float>> numbers_by_channel(const Operand &, const Shape &out, size_t axis);
 
 } // namespace leat::cpu

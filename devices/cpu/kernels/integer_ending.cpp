@@ -1,5 +1,7 @@
 #include "integer_ending.h"
 
+#include "elementwise.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -9,22 +11,6 @@ namespace leat::cpu {
 namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
-
-/// The numbers of a constant operand, one for each channel; nothing when it has another shape.
-std::optional<std::vector<float>> numbers_by_channel(const Operand &operand, const Shape &out, size_t axis)
-{
-    if (!operand.constant || operand.layout.type != Type::f32 || operand.layout.rank() > out.size())
-        return {};
-    const size_t missing = out.size() - operand.layout.rank();
-    for (size_t i = 0; i < operand.layout.rank(); i++)
-        if (operand.layout.dims[i] != 1 && (i + missing != axis || operand.layout.dims[i] != out[axis]))
-            return {};
-    const Tensor &constant = *operand.constant;
-    std::vector<float> numbers(constant.data<float>(), constant.data<float>() + constant.count());
-    if (numbers.size() == 1)
-        numbers.assign(static_cast<size_t>(out[axis]), numbers[0]);
-    return numbers;
-}
 
 /// Reads the post-ops of the normal form that compute_in_integers() makes.
 class Reading {

@@ -14,10 +14,11 @@ namespace {
 /// Rows times weights.
 class Products final : public Kernel {
   public:
-    Products(const Product &product, Constant weights, std::vector<float> bias, bool added, UnaryStages stages,
-             int threads)
+    Products(const Product &product, Constant weights, std::vector<float> bias, bool added, std::vector<float> slopes,
+             UnaryStages stages, int threads)
         : p_(product), weights_(std::move(weights)), bias_(std::move(bias)), no_bias_(bias_.size(), 0.f), added_(added),
-          bounds_(take_bounds(stages)), stages_(std::move(stages.stages)), made_{stages.made},
+          slopes_(std::move(slopes)), bounds_(take_bounds(stages)),
+          stages_(std::move(stages.stages)), made_{stages.made},
           at_once_(p_.rows_at_once((narrows() ? 32 : 192) * 1024, p_.element(), threads)), threads_(threads)
     {
     }
@@ -37,7 +38,8 @@ class Products final : public Kernel {
     const Product p_;
     const Constant weights_;
     const std::vector<float> bias_, no_bias_;
-    const bool added_; ///< to what the result holds
+    const bool added_;                ///< to what the result holds
+    const std::vector<float> slopes_; ///< see WindowSums; empty: none
     const std::optional<std::array<float, 2>> bounds_;
     const std::vector<UnaryStage> stages_;
     const Floats made_;
@@ -95,7 +97,9 @@ class Products final : public Kernel {
             w.last_tap = w.count * (i + 1) / steps;
             w.bias = (i == 0 ? bias_ : no_bias_).data();
             w.added = i > 0 || added_;
-            w.bounds = i + 1 == steps ? bounds_ : std::nullopt;
+            const bool is_last = i + 1 == steps;
+            w.slopes = is_last && !slopes_.empty() ? slopes_.data() : nullptr;
+            w.bounds = is_last ? bounds_ : std::nullopt;
             (p_.type == Type::f32 ? window_sums : window_sums_bf16)(to, w);
         }
     }
@@ -105,21 +109,29 @@ class Products final : public Kernel {
 struct Ending {
     const Tensor *bias;
     std::optional<size_t> added{}; ///< operand: a tensor of the result's sizes, over which it can be made
+    std::vector<float> slopes{};   ///< of a PRelu, one for each channel; empty: none
     UnaryStages stages{};
     size_t post_ops = 0;
 };
 
-/// The post-ops after the first `done`, which `ending` has.
-void add_post_ops(Ending &ending, const NodeFacts &facts, size_t done)
+/// The post-ops after the first `done`, which `ending` has. `axis`: of the output's channels.
+void add_post_ops(Ending &ending, const NodeFacts &facts, size_t done, size_t axis)
 {
-    const size_t operand = facts.node.inputs.size() + done;
-    if (done < facts.node.post_ops.size() && facts.node.post_ops[done].op->name == "Add") {
+    const auto &posts = facts.node.post_ops;
+    size_t operand = facts.node.inputs.size() + done;
+    const auto next_is = [&](const char *name) { return done < posts.size() && posts[done].op->name == name; };
+    if (next_is("Add")) {
         const Operand &added = facts.in[operand];
         if (added.layout.dims == facts.out[0].dims && added.layout.type == facts.out[0].type && !added.constant) {
-            ending.added = operand;
+            ending.added = operand++;
             done++;
         }
     }
+    if (next_is("PRelu"))
+        if (auto slopes = numbers_by_channel(facts.in[operand], facts.out[0].dims, axis)) {
+            ending.slopes = in_blocks(*slopes);
+            done++;
+        }
     ending.stages = unary_stages(facts.node, done, facts.type(0), true);
     ending.post_ops = done + ending.stages.count;
 }
@@ -151,7 +163,7 @@ Attempt attempt(const NodeFacts &facts, const Layout &in, const Product &product
     choice.detail = detail_of(in.type, threads);
     auto kernel = std::make_unique<Products>(product, weights_in_groups(facts.weights, *facts.constant(1), weights),
                                              bias_in_blocks(ending.bias, product.outs), ending.added.has_value(),
-                                             std::move(ending.stages), threads);
+                                             std::move(ending.slopes), std::move(ending.stages), threads);
     choice.scratch = kernel->scratch();
     choice.kernel = std::move(kernel);
     return choice;
@@ -161,7 +173,7 @@ Attempt attempt(const NodeFacts &facts, const Layout &in, const Product &product
 Attempt attempt_pixels(const NodeFacts &facts, const Slice &slice, std::optional<int64_t> step, int threads)
 {
     Ending ending{facts.constant(2)};
-    add_post_ops(ending, facts, 0);
+    add_post_ops(ending, facts, 0, 1);
     if (!step && slice.axes.size() > 2)
         return "its pixels lie apart on three axes";
     const Product product = product_of_pixels(slice.in, slice.axes, facts.dims(1)[0], step);
@@ -228,7 +240,7 @@ Attempt attempt_rows(const NodeFacts &facts)
     const bool adds = !bias && adds_constant(facts, outs);
     if (adds)
         ending.bias = facts.in[facts.node.inputs.size()].constant;
-    add_post_ops(ending, facts, adds ? 1 : 0);
+    add_post_ops(ending, facts, adds ? 1 : 0, facts.out[0].rank() - 1);
     const Layout in = Layout::dense(facts.type(0), facts.dims(0));
     if (in.count() == 0)
         return "it has no rows";

@@ -81,6 +81,14 @@ struct Tile {
                     sums[p][v] = hn::MulAdd(spread, factors[v], sums[p][v]);
             }
         }
+        if (w.slopes)
+#pragma GCC unroll 4
+            for (int v = 0; v < wide; v++) {
+                const V slope = hn::LoadU(d, w.slopes + channel + v * lanes), zero = hn::Zero(d);
+#pragma GCC unroll 16
+                for (int p = 0; p < pixels; p++)
+                    sums[p][v] = hn::MulAdd(hn::Min(sums[p][v], zero), slope, hn::Max(sums[p][v], zero));
+            }
         if (w.bounds) {
             const V lowest = hn::Set(d, (*w.bounds)[0]), highest = hn::Set(d, (*w.bounds)[1]);
 #pragma GCC unroll 16

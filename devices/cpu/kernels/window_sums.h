@@ -49,6 +49,7 @@ struct WindowSums {
     const std::byte *next = nullptr;              ///< weights in the same form that will be read after these
     const float *bias = nullptr;                  ///< in whole blocks
     bool added = false;                           ///< to what the result holds
+    const float *slopes = nullptr;                ///< by which negative ones are multiplied then, in whole blocks
     std::optional<std::array<float, 2>> bounds{}; ///< into which the sums are brought
     int64_t outs = 0;                             ///< channels of the result
     Type made = Type::f32;                        ///< f32, bf16 in sums of bf16; u8, s8 of integers, rounded to even

@@ -63,6 +63,16 @@ struct TileBFloat16 {
 #pragma GCC unroll 4
                 for (int v = 0; v < blocks; v++)
                     sums[p][v] = _mm512_add_ps(sums[p][v], load(to + p * stride + v * block, is_short, mask_of(v)));
+        if (w.slopes)
+#pragma GCC unroll 4
+            for (int v = 0; v < blocks; v++) {
+                const __m512 slope = _mm512_loadu_ps(w.slopes + channel + v * window_channels);
+                const __m512 zero = _mm512_setzero_ps();
+#pragma GCC unroll 16
+                for (int p = 0; p < pixels; p++)
+                    sums[p][v] =
+                        _mm512_fmadd_ps(_mm512_min_ps(sums[p][v], zero), slope, _mm512_max_ps(sums[p][v], zero));
+            }
         if (w.bounds) {
             const __m512 lowest = _mm512_set1_ps((*w.bounds)[0]), highest = _mm512_set1_ps((*w.bounds)[1]);
 #pragma GCC unroll 16
