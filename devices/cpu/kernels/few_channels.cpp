@@ -19,19 +19,20 @@ struct Shapes {
     int64_t picture, row, plane; ///< in the input, from one to the next: elements
     bool planes;
 
-    int64_t element() const { return static_cast<int64_t>(size_of(type)); }
-    /// Channels that are one number. Rows of pairs and fours are copied to pixels of them, with zeros for what the last
-    /// one lacks.
-    int64_t together() const { return window_number / element(); }
-    int64_t wide_ins() const { return (ins + together() - 1) / together() * together(); }
+    int64_t element = static_cast<int64_t>(size_of(type));
+    /// Channels that are one number. Rows of pairs and fours are copied to pixels of them, with padding for what the
+    /// last one lacks.
+    int64_t together = window_number / element;
+    int64_t wide_ins = (ins + together - 1) / together * together;
+
     /// What window_sums() counts.
-    int64_t numbers() const { return y.kernel * x.kernel * wide_ins() * element() / window_number; }
+    int64_t numbers() const { return y.kernel * x.kernel * wide_ins * element / window_number; }
     /// Columns that windows read, those of pixels beyond the last too.
     int64_t columns() const { return (std::max(x.output, window_pixels) - 1) * x.stride + x.reach(); }
-    int64_t row_bytes() const { return columns() * wide_ins() * element(); }
+    int64_t row_bytes() const { return columns() * wide_ins * element; }
     /// From one column of a row, and from one number of a pixel, to the next: bytes.
-    int64_t column_bytes() const { return planes && together() == 1 ? window_number : wide_ins() * element(); }
-    int64_t number_bytes() const { return planes && together() == 1 ? columns() * window_number : window_number; }
+    int64_t column_bytes() const { return planes && together == 1 ? window_number : wide_ins * element; }
+    int64_t number_bytes() const { return planes && together == 1 ? columns() * window_number : window_number; }
 };
 
 /// Rows of the input as the windows of one row after the other need them, with padding around.
@@ -78,13 +79,13 @@ class Rows {
     {
         const int64_t count = std::clamp<int64_t>(s_.columns() - s_.x.pad_begin, 0, s_.x.input);
         std::byte *to = memory_ + y % s_.y.reach() * s_.row_bytes() + s_.x.pad_begin * s_.column_bytes();
-        const std::byte *from = picture_ + y * s_.row * s_.element();
-        if (s_.planes && s_.together() > 1)
+        const std::byte *from = picture_ + y * s_.row * s_.element;
+        if (s_.planes && s_.together > 1)
             interleave(to, from, count);
         else if (s_.planes)
             for (int64_t c = 0; c < s_.ins; c++)
-                copy_bytes(to + c * s_.number_bytes(), from + c * s_.plane * s_.element(), count * s_.element());
-        else if (s_.wide_ins() == s_.ins)
+                copy_bytes(to + c * s_.number_bytes(), from + c * s_.plane * s_.element, count * s_.element);
+        else if (s_.wide_ins == s_.ins)
             copy_bytes(to, from, count * s_.column_bytes());
         else
             widen_pixels(to, from, count);
@@ -92,7 +93,7 @@ class Rows {
 
     void widen_pixels(std::byte *to, const std::byte *from, int64_t count) const
     {
-        switch (s_.ins * s_.element()) {
+        switch (s_.ins * s_.element) {
         case 1: return widen_pixels<1, 4>(to, from, count);
         case 2: return widen_pixels<2, 4>(to, from, count);
         case 3: return widen_pixels<3, 4>(to, from, count);
@@ -113,10 +114,10 @@ class Rows {
 
     void interleave(std::byte *to, const std::byte *planes, int64_t count) const
     {
-        InterleavedRows rows{.operands = static_cast<size_t>(s_.wide_ins()), .to = to, .rows = 1, .length = count};
+        InterleavedRows rows{.operands = static_cast<size_t>(s_.wide_ins), .to = to, .rows = 1, .length = count};
         for (size_t c = 0; c < rows.operands; c++)
-            rows.from[c] = c < static_cast<size_t>(s_.ins) ? planes + static_cast<int64_t>(c) * s_.plane * s_.element()
-                                                           : padding();
+            rows.from[c] =
+                c < static_cast<size_t>(s_.ins) ? planes + static_cast<int64_t>(c) * s_.plane * s_.element : padding();
         interleave_rows(rows, size_of(s_.type));
     }
 };
@@ -194,7 +195,7 @@ class FewChannels final : public Kernel {
         for (int64_t i = first; i < last; i++) {
             const int64_t position = i % s_.y.output;
             if (i == first || position == 0)
-                rows.begin(launch.in[0] + i / s_.y.output * s_.picture * s_.element());
+                rows.begin(launch.in[0] + i / s_.y.output * s_.picture * s_.element);
             rows.advance(position);
             find_taps(taps, rows, position);
             std::byte *out = launch.out[0] + i * numbers * element_made();
@@ -227,13 +228,14 @@ class FewChannels final : public Kernel {
 
     void find_taps(std::vector<const std::byte *> &taps, const Rows &rows, int64_t position) const
     {
-        const int64_t numbers = s_.wide_ins() * s_.element() / window_number;
+        const int64_t numbers = s_.wide_ins / s_.together, number = s_.number_bytes();
+        const int64_t column = s_.x.dilation * s_.column_bytes();
         auto tap = taps.begin();
         for (int64_t y = 0; y < s_.y.kernel; y++) {
             const std::byte *row = rows.row(s_.y.at(position, y));
             for (int64_t x = 0; x < s_.x.kernel; x++)
                 for (int64_t n = 0; n < numbers; n++)
-                    *tap++ = row + x * s_.x.dilation * s_.column_bytes() + n * s_.number_bytes();
+                    *tap++ = row + x * column + n * number;
         }
     }
 };
