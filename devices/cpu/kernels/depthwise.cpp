@@ -334,17 +334,23 @@ std::string fault_of(const Slice &slice)
     return "";
 }
 
+/// Gives the choice its kernel.
+Choice with_kernel(Choice choice, const Slice &slice, Joining joining, int threads)
+{
+    auto kernel = std::make_unique<Depthwise>(Shapes{slice.in, slice.in.dims[1], slice.axes[0], slice.axes[1]},
+                                              std::move(joining), threads);
+    choice.scratch = kernel->scratch();
+    choice.kernel = std::move(kernel);
+    return choice;
+}
+
 Choice choose(const Slice &slice, Joining joining, int threads)
 {
     Choice choice;
     choice.in = {{0, slice.in}};
     choice.out = {onednn::typed(slice.out, joining.made)};
     choice.detail = detail_of(slice.in.type, threads);
-    auto kernel = std::make_unique<Depthwise>(Shapes{slice.in, slice.in.dims[1], slice.axes[0], slice.axes[1]},
-                                              std::move(joining), threads);
-    choice.scratch = kernel->scratch();
-    choice.kernel = std::move(kernel);
-    return choice;
+    return with_kernel(std::move(choice), slice, std::move(joining), threads);
 }
 
 bool is_depthwise(const NodeFacts &facts)
@@ -426,11 +432,8 @@ Attempt attempt_integer_depthwise(const NodeFacts &facts)
     products.bias = stages->ending.bias;
     products.weights = weights_in_blocks(facts.weights, known.weights);
     products.integers = integer_scaling(facts, known, *stages, {channels, 1, taps, taps, taps, 1}, false);
-    Choice made = integer_choice(facts, known, *stages, slice, facts.threads);
-    Choice run = choose(slice, std::move(products), facts.threads);
-    made.kernel = std::move(run.kernel);
-    made.scratch = run.scratch;
-    return made;
+    return with_kernel(integer_choice(facts, known, *stages, slice, facts.threads), slice, std::move(products),
+                       facts.threads);
 }
 
 Attempt attempt_largest(const NodeFacts &facts)

@@ -109,10 +109,14 @@ IntegerSums IntegerScaling::begin(std::byte *memory, const Launch &launch) const
 {
     auto *start = reinterpret_cast<int32_t *>(memory);
     const bool is_signed = source == Type::s8;
-    const int32_t shift = source_zero_point(launch) + (is_signed ? 128 : 0);
-    std::ranges::transform(weight_sums.tensor().values<int32_t>(), start, [&](int32_t sum) { return -shift * sum; });
-    for (size_t i = 0; i < weight_zeros.size(); i++)
-        start[i] += summed * shift * weight_zeros[i];
+    // Modulo 2^32, as the sums that they are added to.
+    const auto shift = static_cast<uint32_t>(source_zero_point(launch) + (is_signed ? 128 : 0));
+    const Tensor sums = weight_sums.tensor();
+    for (size_t i = 0; i < sums.count(); i++) {
+        const auto zero = weight_zeros.empty() ? 0 : static_cast<uint32_t>(weight_zeros[i]);
+        const auto sum = static_cast<uint32_t>(sums.data<int32_t>()[i]);
+        start[i] = static_cast<int32_t>(shift * (static_cast<uint32_t>(summed) * zero - sum));
+    }
     return {start, weight_zeros.empty() ? nullptr : weight_zeros.data(), scales.data(), added, zero_point, is_signed};
 }
 
