@@ -83,19 +83,25 @@ struct Arena::State {
     std::unique_ptr<Binder> binder;
 };
 
-Arena::Arena(std::span<const int> cpus, bool pinned) : state_(std::make_unique<State>(cpus.size()))
+Arena::Arena(std::span<const int> cpus, bool pinned)
 {
-    if (!pinned)
+    if (pinned)
+        bind_thread(cpus.front());
+    if (cpus.size() == 1)
         return;
-    state_->binder = std::make_unique<Binder>(state_->arena, cpus);
-    bind_thread(cpus.front());
+    state_ = std::make_unique<State>(cpus.size());
+    if (pinned)
+        state_->binder = std::make_unique<Binder>(state_->arena, cpus);
 }
 
 Arena::~Arena() = default;
 
 void Arena::run(const std::function<void()> &body)
 {
-    state_->arena.execute(body);
+    if (state_)
+        state_->arena.execute(body);
+    else
+        body();
 }
 
 void Arena::enqueue(void (*task)(void *), void *argument)
