@@ -653,19 +653,41 @@ class Integration {
 
     // Elementwise arithmetic
 
+    /// The node, which reads `in` on that side, as the first post-op on what `in` is made of; nothing when it is none.
+    std::optional<PostOp> chained(int index, size_t side) const
+    {
+        static constexpr std::array of_one{"Ceil", "Erf", "Floor", "Log", "Neg", "Reciprocal", "Round"};
+        static constexpr std::array of_two{"Add", "Div", "Max", "Min", "Mul", "PRelu", "Sub"};
+        const Node &node = graph_.node(index);
+        if (side == 0)
+            if (const auto post = unary_post_op(graph_, index))
+                return post;
+        if (is_any(graph_, index, of_one))
+            return PostOp{PostOp::Kind::unary, node.op, {}, no_value};
+        if (graph_.is(index, "Pow"))
+            return side == 0 && graph_.scalar(node.inputs[1]) == 2.f ? std::optional(binary("Mul", node.inputs[0]))
+                                                                     : std::nullopt;
+        const bool commutes = graph_.is(index, "Add") || graph_.is(index, "Mul");
+        if (!is_any(graph_, index, of_two) || node.inputs.size() != 2 || (side == 1 && !commutes))
+            return {};
+        const ValueId operand = node.inputs[1 - side];
+        const auto &shape = graph_.value(node.inputs[side]).shape, &made = graph_.value(node.outputs[0]).shape;
+        if (graph_.value(operand).type != Type::f32 || !shape || shape != made || !is_static(*shape))
+            return {};
+        return PostOp{PostOp::Kind::binary, node.op, {}, operand};
+    }
+
     /// f(dq(a), b) becomes one DequantizeLinear of a with f as its first post-op.
     void become_chain(int index)
     {
         if (graph_.node(index).outputs.empty())
             return;
+        for (ValueId id : Graph::reads(graph_.node(index)))
+            fold_constant(graph_.maker(id));
         const Node &node = graph_.node(index);
         for (size_t side = 0; side < std::min<size_t>(node.inputs.size(), 2); side++) {
             const auto from = dequantised(graph_, node.inputs[side]);
-            if (!from)
-                continue;
-            auto post = side == 0 ? unary_post_op(graph_, index) : std::nullopt;
-            if (!post)
-                post = binary_post_op(graph_, index, node.inputs[side]);
+            const auto post = from ? chained(index, side) : std::nullopt;
             if (!post)
                 continue;
             std::vector<PostOp> all{on_integers(*post)};
