@@ -70,12 +70,16 @@ template <size_t N> bool is_any(const Rewriter &graph, int index, const std::arr
 /// with.
 bool moves_elements(const Rewriter &graph, int index)
 {
-    static constexpr std::array names{"DepthToSpace", "Expand", "Flatten",   "Gather",   "GlobalMaxPool", "Identity",
-                                      "MaxPool",      "Pad",    "Reshape",   "Slice",    "SpaceToDepth",  "Split",
-                                      "Squeeze",      "Tile",   "Transpose", "Unsqueeze"};
+    static constexpr std::array names{"DepthToSpace", "Expand",       "Flatten", "Gather",  "GlobalMaxPool",
+                                      "Identity",     "MaxPool",      "Pad",     "Reshape", "Resize",
+                                      "Slice",        "SpaceToDepth", "Split",   "Squeeze", "Tile",
+                                      "Transpose",    "Unsqueeze"};
     if (!is_any(graph, index, names) || !graph.node(index).post_ops.empty())
         return false;
     const Node &node = graph.node(index);
+    if (graph.is(index, "Resize")) // of which some take zeros from outside
+        return node.attributes.text("mode", "nearest") == "nearest" &&
+               node.attributes.text("coordinate_transformation_mode", "half_pixel") != "tf_crop_and_resize";
     if (graph.is(index, "MaxPool"))
         return node.outputs.size() == 1 || node.outputs[1] == no_value;
     if (!graph.is(index, "Pad"))

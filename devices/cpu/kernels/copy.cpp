@@ -1,3 +1,4 @@
+#include "copy_block.h"
 #include "devices/cpu/kernel.h"
 #include "devices/cpu/strided.h"
 #include "devices/cpu/team.h"
@@ -67,7 +68,7 @@ class BlockCopy final : public Kernel {
         if (every_second_)
             return take_every_second(out, in, {count, loops_.sizes.back(), in_step_, out_step_}, element_);
         for (int64_t i = 0; i < count; i++, in += in_step_, out += out_step_)
-            std::memcpy(out, in, block_);
+            copy_block(out, in, block_);
     }
 };
 
@@ -110,7 +111,7 @@ template <class T> class TileCopy final : public Kernel {
     }
 
   private:
-    static constexpr int64_t tile = 32;
+    static constexpr int64_t tile = 16, wide = 128; // few pages at a time where the result's rows lie apart
     Loops loops_;
     int64_t rows_ = 1, columns_ = 1, tiles_ = 1, turns_ = 1;
     int threads_ = 1;
@@ -134,11 +135,13 @@ template <class T> class TileCopy final : public Kernel {
             }
             return;
         }
-        for (int64_t column = 0; column < columns_; column += tile) {
-            const int64_t columns = std::min(tile, columns_ - column);
-            if constexpr (sizeof(T) == sizeof(uint32_t))
+        for (int64_t column = 0; column < columns_; column += wide) {
+            const int64_t columns = std::min(wide, columns_ - column);
+            if constexpr (sizeof(T) <= sizeof(uint32_t))
                 if (in_row == 1 && out_column == 1) {
-                    transpose_rows(out + column, out_row, in + column * in_column, in_column, columns, rows);
+                    transpose_rows(reinterpret_cast<std::byte *>(out + column),
+                                   reinterpret_cast<const std::byte *>(in + column * in_column),
+                                   {columns, rows, in_column, out_row}, sizeof(T));
                     continue;
                 }
             for (int64_t r = 0; r < rows; r++) {

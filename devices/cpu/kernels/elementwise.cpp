@@ -1,5 +1,6 @@
 #include "elementwise.h"
 
+#include "copy_block.h"
 #include "devices/cpu/kernel.h"
 #include "devices/cpu/strided.h"
 #include "devices/cpu/team.h"
@@ -104,7 +105,9 @@ class Elementwise final : public Kernel {
     /// The bounds when the chain is a sum of two integers, made integers again, that is brought into a range or not.
     std::optional<std::array<float, 2>> integer_sum() const
     {
-        const auto is_plain = [&](size_t k) { return is_8_bit(types_[k]) && ways_[k] == Way::each; };
+        const auto is_plain = [&](size_t k) {
+            return is_8_bit(types_[k]) && (ways_[k] == Way::each || ways_[k] == Way::rows);
+        };
         if (!made_on_ || types_.size() != 2 || !is_plain(0) || !is_plain(1) || stages_.size() > 2 ||
             stages_[0].function != Function::add)
             return {};
@@ -148,6 +151,7 @@ class Elementwise final : public Kernel {
     struct Operand {
         const std::byte *row = nullptr; // at the beginning of the inner loop
         std::vector<float> spread{};    // for other than f32, and unless Way::each or one
+        std::vector<std::byte> rows{};  // for Way::rows
     };
 
     void run_blocks(const Launch &launch, int64_t first, int64_t last) const
@@ -155,9 +159,12 @@ class Elementwise final : public Kernel {
         const size_t count = ways_.size();
         std::vector<Operand> operands(count);
         std::vector<int64_t> offsets(count + 1);
-        for (size_t k = 0; k < count; k++)
-            if (types_[k] != Type::f32 || (ways_[k] != Way::each && ways_[k] != Way::one))
+        for (size_t k = 0; k < count; k++) {
+            if (types_[k] != Type::f32 || ways_[k] == Way::pattern || ways_[k] == Way::strided)
                 operands[k].spread.resize(static_cast<size_t>(block_));
+            if (ways_[k] == Way::rows)
+                operands[k].rows.resize(static_cast<size_t>(block_ * element(types_[k])));
+        }
         std::vector<float> made(made_ != Type::f32 ? static_cast<size_t>(block_) : 0);
         int64_t row = -1;
         std::byte *out = nullptr;
@@ -173,7 +180,8 @@ class Elementwise final : public Kernel {
             std::byte *to = out + at * element(made_);
             if (adds_integers_) {
                 const auto operand = [&](size_t k) {
-                    return IntegerNumbers{reinterpret_cast<const uint8_t *>(operands[k].row + at), grids_[k]};
+                    const std::byte *from = side_by_side(operands[k], k, at, size);
+                    return IntegerNumbers{reinterpret_cast<const uint8_t *>(from), grids_[k]};
                 };
                 vector_add_integers(reinterpret_cast<uint8_t *>(to), operand(0), operand(1), size, (*adds_integers_)[0],
                                     (*adds_integers_)[1], *made_on_);
@@ -217,9 +225,7 @@ class Elementwise final : public Kernel {
         const Way way = ways_[k];
         if (way == Way::pattern)
             return operand.spread.data();
-        if (way == Way::rows)
-            return collect_rows(operand, k, at, count);
-        const std::byte *from = operand.row + (way == Way::each ? at * element(types_[k]) : 0);
+        const std::byte *from = way == Way::one ? operand.row : side_by_side(operand, k, at, count);
         if (types_[k] == Type::f32 && way != Way::strided)
             return reinterpret_cast<const float *>(from);
         if (way != Way::strided) {
@@ -228,17 +234,25 @@ class Elementwise final : public Kernel {
         }
         const int64_t stride = loops_.strides[k].back() * element(types_[k]);
         for (int64_t i = 0; i < count; i++)
-            fill(&operand.spread[static_cast<size_t>(i)], from + (at + i) * stride, 1, k);
+            fill(&operand.spread[static_cast<size_t>(i)], operand.row + (at + i) * stride, 1, k);
         return operand.spread.data();
     }
 
-    const float *collect_rows(Operand &operand, size_t k, int64_t at, int64_t count) const
+    /// The operand's next numbers, in its own type.
+    const std::byte *side_by_side(Operand &operand, size_t k, int64_t at, int64_t count) const
     {
-        const int64_t stride = row_strides_[k] * element(types_[k]);
+        return ways_[k] == Way::rows ? collect_rows(operand, k, at, count) : operand.row + at * element(types_[k]);
+    }
+
+    /// The bytes of the next rows, side by side.
+    const std::byte *collect_rows(Operand &operand, size_t k, int64_t at, int64_t count) const
+    {
+        const int64_t stride = row_strides_[k] * element(types_[k]), row = period_ * element(types_[k]);
         const std::byte *from = operand.row + at / period_ * stride;
-        for (int64_t i = 0; i < count; i += period_, from += stride)
-            fill(operand.spread.data() + i, from, period_, k);
-        return operand.spread.data();
+        std::byte *to = operand.rows.data();
+        for (int64_t i = 0; i < count; i += period_, from += stride, to += row)
+            copy_block(to, from, static_cast<size_t>(row));
+        return operand.rows.data();
     }
 
     void run_block(std::vector<Operand> &operands, float *out, int64_t at, int64_t count) const

@@ -105,35 +105,65 @@ void take(std::byte *to, const std::byte *from, const TakenRows &rows, size_t el
     }
 }
 
-/// Four by four, as long as there are so many.
-void transpose(uint32_t *to, int64_t to_step, const uint32_t *from, int64_t from_step, int64_t rows, int64_t columns)
+#if HWY_TARGET != HWY_SCALAR
+/// Puts vectors side by side that are half of all apart, number by number.
+template <class D, size_t size> HWY_INLINE void interleave_halves(D d, hn::Vec<D> (&all)[size])
+{
+    hn::Vec<D> made[size];
+#pragma GCC unroll 8
+    for (size_t i = 0; i < size / 2; i++) {
+        made[2 * i] = hn::InterleaveLower(d, all[i], all[i + size / 2]);
+        made[2 * i + 1] = hn::InterleaveUpper(d, all[i], all[i + size / 2]);
+    }
+#pragma GCC unroll 16
+    for (size_t i = 0; i < size; i++)
+        all[i] = made[i];
+}
+#endif
+
+/// Squares of as many rows and columns as a vector of 16 bytes has numbers, as long as there are so many.
+template <class T> void transpose_all(T *to, const T *from, const TransposedRows &all)
 {
     int64_t r = 0;
 #if HWY_TARGET != HWY_SCALAR
-    constexpr int64_t size = 4;
-    const hn::Full128<uint32_t> d;
-    const int64_t whole_columns = columns / size * size;
-    for (; r + size <= rows; r += size) {
-        const uint32_t *row = from + r * from_step;
-        for (int64_t c = 0; c < whole_columns; c += size) {
-            const auto row0 = hn::LoadU(d, row + c), row1 = hn::LoadU(d, row + from_step + c);
-            const auto row2 = hn::LoadU(d, row + 2 * from_step + c), row3 = hn::LoadU(d, row + 3 * from_step + c);
-            const auto even = hn::InterleaveLower(d, row0, row2), odd = hn::InterleaveLower(d, row1, row3);
-            const auto even2 = hn::InterleaveUpper(d, row0, row2), odd2 = hn::InterleaveUpper(d, row1, row3);
-            uint32_t *column = to + c * to_step + r;
-            hn::StoreU(hn::InterleaveLower(d, even, odd), d, column);
-            hn::StoreU(hn::InterleaveUpper(d, even, odd), d, column + to_step);
-            hn::StoreU(hn::InterleaveLower(d, even2, odd2), d, column + 2 * to_step);
-            hn::StoreU(hn::InterleaveUpper(d, even2, odd2), d, column + 3 * to_step);
+    constexpr size_t size = 16 / sizeof(T);
+    constexpr auto step = static_cast<int64_t>(size);
+    const hn::Full128<T> d;
+    const int64_t whole_columns = all.columns / step * step;
+    for (; r + step <= all.rows; r += step) {
+        const T *row = from + r * all.from_step;
+        for (int64_t c = 0; c < whole_columns; c += step) {
+            hn::Vec<hn::Full128<T>> square[size];
+#pragma GCC unroll 16
+            for (size_t i = 0; i < size; i++)
+                square[i] = hn::LoadU(d, row + static_cast<int64_t>(i) * all.from_step + c);
+#pragma GCC unroll 4
+            for (size_t round = 1; round < size; round *= 2)
+                interleave_halves(d, square);
+#pragma GCC unroll 16
+            for (size_t i = 0; i < size; i++)
+                hn::StoreU(square[i], d, to + (c + static_cast<int64_t>(i)) * all.to_step + r);
         }
-        for (int64_t c = whole_columns; c < columns; c++)
-            for (int64_t k = 0; k < size; k++)
-                to[c * to_step + r + k] = row[k * from_step + c];
+        for (int64_t c = whole_columns; c < all.columns; c++)
+            for (int64_t k = 0; k < step; k++)
+                to[c * all.to_step + r + k] = row[k * all.from_step + c];
     }
 #endif
-    for (; r < rows; r++)
-        for (int64_t c = 0; c < columns; c++)
-            to[c * to_step + r] = from[r * from_step + c];
+    for (; r < all.rows; r++)
+        for (int64_t c = 0; c < all.columns; c++)
+            to[c * all.to_step + r] = from[r * all.from_step + c];
+}
+
+void transpose(std::byte *to, const std::byte *from, const TransposedRows &all, size_t element)
+{
+    const auto as = [&]<class T>(T) {
+        transpose_all(reinterpret_cast<T *>(to), reinterpret_cast<const T *>(from), all);
+    };
+    switch (element) {
+    case 1: return as(uint8_t());
+    case 2: return as(uint16_t());
+    default: return as(uint32_t());
+    }
 }
 
 } // namespace
@@ -157,10 +187,9 @@ void take_every_second(std::byte *to, const std::byte *from, const TakenRows &ro
     HWY_DYNAMIC_DISPATCH(take)(to, from, rows, element);
 }
 
-void transpose_rows(uint32_t *to, int64_t to_step, const uint32_t *from, int64_t from_step, int64_t rows,
-                    int64_t columns)
+void transpose_rows(std::byte *to, const std::byte *from, const TransposedRows &all, size_t element)
 {
-    HWY_DYNAMIC_DISPATCH(transpose)(to, to_step, from, from_step, rows, columns);
+    HWY_DYNAMIC_DISPATCH(transpose)(to, from, all, element);
 }
 
 } // namespace leat::cpu

@@ -28,9 +28,12 @@ struct TakenRows {
 /// Each row of the result holds every second element of a row, from the first on. `element`: bytes, 1, 2 or 4.
 void take_every_second(std::byte *to, const std::byte *from, const TakenRows &, size_t element);
 
-/// to[column][row] = from[row][column], elements of 4 bytes. The steps are those from one row to the next, of `from`
-/// and of `to`: elements.
-void transpose_rows(uint32_t *to, int64_t to_step, const uint32_t *from, int64_t from_step, int64_t rows,
-                    int64_t columns);
+/// Rows and columns of what is read, and elements from one row to the next, of that and of the result.
+struct TransposedRows {
+    int64_t rows, columns, from_step, to_step;
+};
+
+/// to[column][row] = from[row][column]. `element`: bytes, 1, 2 or 4.
+void transpose_rows(std::byte *to, const std::byte *from, const TransposedRows &, size_t element);
 
 } // namespace leat::cpu

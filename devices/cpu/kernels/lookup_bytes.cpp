@@ -22,6 +22,8 @@ void lookup(uint8_t *to, const uint8_t *from, ByteRows rows, const uint8_t *tabl
 {
     const hn::ScalableTag<uint8_t> d;
     static_assert(hn::MaxLanes(d) == 64);
+    const hn::Half<decltype(d)> half;
+    const hn::Half<decltype(half)> sixteen;
     using V = hn::Vec<decltype(d)>;
     const V t0 = hn::LoadU(d, table), t1 = hn::LoadU(d, table + 64);
     const V t2 = hn::LoadU(d, table + 128), t3 = hn::LoadU(d, table + 192);
@@ -34,6 +36,11 @@ void lookup(uint8_t *to, const uint8_t *from, ByteRows rows, const uint8_t *tabl
         int64_t i = 0;
         for (; i + 64 <= rows.length; i += 64)
             hn::StoreU(look(hn::LoadU(d, from + i)), d, to + i);
+        // In shorter vectors: one with a mask that crosses lines of the cache takes longer.
+        for (; i + 16 <= rows.length; i += 16)
+            hn::StoreU(hn::LowerHalf(hn::LowerHalf(
+                           look(hn::ZeroExtendVector(d, hn::ZeroExtendVector(half, hn::LoadU(sixteen, from + i)))))),
+                       sixteen, to + i);
         if (i == rows.length)
             continue;
         const auto rest = hn::FirstN(d, static_cast<size_t>(rows.length - i));

@@ -1,3 +1,4 @@
+#include "copy_block.h"
 #include "devices/cpu/kernel.h"
 #include "devices/cpu/team.h"
 #include "inference/ops/resampling.h"
@@ -137,7 +138,7 @@ class Resize final : public Kernel {
             pick(uint16_t());
         else
             for (size_t x = 0; x < width; x++)
-                std::memcpy(to + x * pixel, row + static_cast<size_t>(columns_.first[x]) * pixel, pixel);
+                copy_block(to + x * pixel, row + static_cast<size_t>(columns_.first[x]) * pixel, pixel);
     }
 };
 
@@ -151,8 +152,8 @@ bool has_outside(const AxisTable &axis)
 Attempt attempt_resize(const NodeFacts &facts)
 {
     const Shape &dims = facts.dims(0);
-    if (!is_float(facts.type(0)) || dims.size() != 4)
-        return "no float with two spatial axes";
+    if ((!is_float(facts.type(0)) && !is_8_bit(facts.type(0))) || dims.size() != 4)
+        return "neither floats nor 8-bit integers with two spatial axes";
     for (size_t i = 1; i < facts.node.inputs.size(); i++)
         if (facts.has(i) && !facts.constant(i))
             return "its sizes are computed";
@@ -162,6 +163,9 @@ Attempt attempt_resize(const NodeFacts &facts)
         return "it resizes batch or channels";
     if (has_outside(resampling.axes[2]) || has_outside(resampling.axes[3]))
         return "parts of it lie outside of the input";
+    EvenTable rows = even(resampling.axes[2], dims[2]), columns = even(resampling.axes[3], dims[3]);
+    if (!is_float(facts.type(0)) && (rows.taps > 1 || columns.taps > 1))
+        return "it mixes integers";
     // Few channels are quicker one after the other, unless they lie together already.
     const bool last = dims[1] >= 8 || facts.in[0].layout.is_channels_last();
     const Planes planes{last ? dims[0] : dims[0] * dims[1], dims[2], dims[3], last ? dims[1] : 1};
@@ -169,8 +173,7 @@ Attempt attempt_resize(const NodeFacts &facts)
     const Type type = facts.type(0);
     choice.in = {{0, last ? Layout::channels_last(type, dims) : Layout::dense(type, dims)}};
     choice.out = {last ? Layout::channels_last(type, facts.out[0].dims) : Layout::dense(type, facts.out[0].dims)};
-    choice.kernel = std::make_unique<Resize>(type, planes, even(resampling.axes[2], dims[2]),
-                                             even(resampling.axes[3], dims[3]), facts.threads);
+    choice.kernel = std::make_unique<Resize>(type, planes, std::move(rows), std::move(columns), facts.threads);
     choice.detail = last ? "channels last" : "planes";
     return choice;
 }
