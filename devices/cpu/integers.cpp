@@ -2,6 +2,7 @@
 
 #include "devices/cpu/estimate.h"
 #include "devices/cpu/integer_weights.h"
+#include "devices/cpu/kernels/vector_functions.h"
 #include "devices/cpu/onednn.h"
 #include "inference/ops/quantized.h"
 #include "inference/passes.h"
@@ -112,6 +113,8 @@ class Integration {
         for (int n = 0; n < graph_.nodes(); n++)
             become_product(n);
         for (int n = 0; n < graph_.nodes(); n++)
+            average_integers(n);
+        for (int n = 0; n < graph_.nodes(); n++)
             become_chain(n);
         for (int n = 0; n < graph_.nodes(); n++)
             if (computes_by_element(n))
@@ -151,6 +154,8 @@ class Integration {
     {
         return add_constant("zero_point", Tensor::of<int64_t>({}, {grid.zero_point}).converted(grid.type));
     }
+
+    ValueId number(float value) { return add_constant("number", Tensor::of<float>({}, {value})); }
 
     /// The constant inputs of a QuantizeLinear or DequantizeLinear.
     std::vector<ValueId> inputs_for(ValueId first, const Grid &grid)
@@ -652,6 +657,26 @@ class Integration {
             const int rounded = add_node("Cast", old, {node.outputs[0]}, old.outputs[0]);
             graph_.change(rounded, [&](Node &now) { now.attributes.set("to", std::string("s32")); });
         }
+        changes_++;
+    }
+
+    /// The mean of dequantised integers becomes that of the integers, which it stands for.
+    void average_integers(int index)
+    {
+        if (!graph_.is(index, "GlobalAveragePool") || !graph_.node(index).post_ops.empty())
+            return;
+        const auto from = dequantised(graph_, graph_.node(index).inputs[0]);
+        const auto &shape = graph_.value(graph_.node(index).inputs[0]).shape;
+        if (!from || !shape || shape->size() != 4 || (*shape)[1] < least_pixel_channels)
+            return;
+        graph_.change(index, [&](Node &node) {
+            node.op = &op("GlobalAveragePoolInteger");
+            node.inputs = {from->integers};
+            if (from->grid.zero_point != 0)
+                node.post_ops.push_back(binary("Add", number(static_cast<float>(-from->grid.zero_point))));
+            node.post_ops.push_back(binary("Mul", number(from->grid.scale)));
+        });
+        quantise_at_end(index);
         changes_++;
     }
 

@@ -222,7 +222,8 @@ void global_pool_rule(ShapeContext &context)
                    context.shape(0) ? std::optional(global_shape(*context.shape(0))) : std::nullopt);
 }
 
-template <class Reduce> void global_pool(RunContext &context, Reduce reduce)
+/// `made`: the type of the result, unless it is that of the input.
+template <class Reduce> void global_pool(RunContext &context, Reduce reduce, Type made = Type::undefined)
 {
     const Tensor x = context.inputs[0].converted(Type::f32);
     Tensor y(Type::f32, global_shape(x.shape()));
@@ -231,17 +232,35 @@ template <class Reduce> void global_pool(RunContext &context, Reduce reduce)
         throw Error("the input of shape " + to_string(x.shape()) + " has no elements to pool");
     for (size_t plane = 0; plane < y.count(); plane++)
         y.data<float>()[plane] = reduce(std::span(x.data<float>() + plane * count, count));
-    copy_to_output(context, 0, y.converted(context.inputs[0].type()));
+    copy_to_output(context, 0, made == Type::undefined ? y.converted(context.inputs[0].type()) : y.converted(made));
+}
+
+float mean(std::span<const float> values)
+{
+    double sum = 0;
+    for (float value : values)
+        sum += value;
+    return static_cast<float>(sum / static_cast<double>(values.size()));
 }
 
 void global_average_pool(RunContext &context)
 {
-    global_pool(context, [](std::span<const float> values) {
-        double sum = 0;
-        for (float value : values)
-            sum += value;
-        return static_cast<float>(sum / static_cast<double>(values.size()));
-    });
+    global_pool(context, mean);
+}
+
+// GlobalAveragePoolInteger: the mean of 8-bit integers, as f32
+
+void global_average_pool_integer_rule(ShapeContext &context)
+{
+    const Type type = context.type(0);
+    if (type != Type::u8 && type != Type::s8)
+        throw Error("the data has the type " + std::string(to_string(type)) + ", want u8 or s8");
+    context.output(0, Type::f32, context.shape(0) ? std::optional(global_shape(*context.shape(0))) : std::nullopt);
+}
+
+void global_average_pool_integer(RunContext &context)
+{
+    global_pool(context, mean, Type::f32);
 }
 
 void global_max_pool(RunContext &context)
@@ -438,6 +457,7 @@ constexpr Op rows[] = {
     {"AdaptiveMaxPool", 2, 2, 2, adaptive_pool_rule, adaptive_max_pool},
     {"AveragePool", 1, 1, 1, floating_pool_rule, average_pool},
     {"GlobalAveragePool", 1, 1, 1, global_pool_rule, global_average_pool},
+    {"GlobalAveragePoolInteger", 1, 1, 1, global_average_pool_integer_rule, global_average_pool_integer},
     {"GlobalLpPool", 1, 1, 1, global_lp_pool_rule, global_lp_pool},
     {"GlobalMaxPool", 1, 1, 1, global_pool_rule, global_max_pool},
     {"LpPool", 1, 1, 1, lp_pool_rule, lp_pool},

@@ -122,7 +122,7 @@ class Elementwise final : public Kernel {
         const size_t inner = loops_.depth() - 1, count = loops_.strides.size() - 1;
         ways_.assign(count, Way::each);
         row_strides_.assign(count, 0);
-        if (inner == 0 || loops_.sizes[inner] > 512)
+        if (inner == 0 || loops_.sizes[inner] > 2048)
             return;
         std::vector<Way> ways = ways_;
         for (size_t k = 0; k <= count; k++) {

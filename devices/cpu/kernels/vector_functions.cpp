@@ -304,6 +304,13 @@ HWY_INLINE hn::Vec<Block> block_of(const uint16_t *from)
     return load_bfloat16(Block(), from);
 }
 
+/// 8-bit integers.
+template <class T> HWY_INLINE hn::Vec<Block> block_of(const T *from)
+{
+    const auto integers = hn::LoadU(hn::Rebind<T, Block>(), from);
+    return hn::ConvertTo(Block(), hn::PromoteTo(hn::RebindToSigned<Block>(), integers));
+}
+
 /// Some neighbouring vectors of channels, of several pixels side by side. `to`: the first vector's.
 template <class T, int vectors, class Join>
 HWY_INLINE void join_vectors(float *to, const std::byte *first, int64_t step, int64_t count, int64_t channel, bool more,
@@ -377,12 +384,16 @@ void join(float *to, const std::byte *first, int64_t step, int64_t count, Type t
 {
     const auto add = [](auto a, auto b) HWY_ATTR { return hn::Add(a, b); };
     const auto max = [](auto a, auto b) HWY_ATTR { return hn::Max(a, b); };
-    if (type == Type::f32)
-        largest ? join_all<float>(to, first, step, count, channels, more, max)
-                : join_all<float>(to, first, step, count, channels, more, add);
-    else
-        largest ? join_all<uint16_t>(to, first, step, count, channels, more, max)
-                : join_all<uint16_t>(to, first, step, count, channels, more, add);
+    const auto of_type = [&]<class T>(T) {
+        largest ? join_all<T>(to, first, step, count, channels, more, max)
+                : join_all<T>(to, first, step, count, channels, more, add);
+    };
+    switch (type) {
+    case Type::f32: return of_type(float());
+    case Type::u8: return of_type(uint8_t());
+    case Type::s8: return of_type(int8_t());
+    default: return of_type(uint16_t());
+    }
 }
 
 HWY_INLINE V numbers_of(const float *from)

@@ -116,8 +116,8 @@ struct Floats {
     }
 };
 
-/// to[c] = the sum, or the largest, of number c of `count` pixels that lie `step` bytes apart, f32 made of f32 or bf16;
-/// `more`: and of what `to` holds. There are `least_pixel_channels` or more.
+/// to[c] = the sum, or the largest, of number c of `count` pixels that lie `step` bytes apart, f32 made of f32, bf16 or
+/// 8-bit integers; `more`: and of what `to` holds. There are `least_pixel_channels` or more.
 void join_pixels(float *to, const std::byte *first, int64_t step, int64_t count, Type, int64_t channels, bool largest,
                  bool more);
 constexpr int64_t least_pixel_channels = 16;
