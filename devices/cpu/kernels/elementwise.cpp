@@ -72,9 +72,15 @@ class Elementwise final : public Kernel {
         adds_integers_ = integer_sum();
     }
 
+    size_t scratch() const { return static_cast<size_t>(threads_ * part_bytes()); }
+
     void run(const Launch &launch) const override
     {
-        parallel_for(outer_ * blocks_, threads_, [&](int64_t first, int64_t last) { run_blocks(launch, first, last); });
+        const int64_t turns = outer_ * blocks_;
+        parallel_parts(threads_, [&](int64_t part) {
+            run_blocks(launch, launch.scratch + part * part_bytes(), turns * part / threads_,
+                       turns * (part + 1) / threads_);
+        });
     }
 
   private:
@@ -150,22 +156,30 @@ class Elementwise final : public Kernel {
 
     struct Operand {
         const std::byte *row = nullptr; // at the beginning of the inner loop
-        std::vector<float> spread{};    // for other than f32, and unless Way::each or one
-        std::vector<std::byte> rows{};  // for Way::rows
+        float *spread = nullptr;        // for other than f32, and unless Way::each or one
+        std::byte *rows = nullptr;      // for Way::rows
     };
 
-    void run_blocks(const Launch &launch, int64_t first, int64_t last) const
+    /// Bytes of scratch memory for a block of f32. A few lines more than a page: a number that is read lies where none
+    /// is written soon, as far as the last bits of addresses tell, by which the processor lets loads wait for stores.
+    int64_t room() const
+    {
+        constexpr int64_t apart = 512;
+        return in_lines(block_ * static_cast<int64_t>(sizeof(float))) + apart;
+    }
+    /// Of a part: the result, then each operand as f32 and as rows.
+    int64_t part_bytes() const { return (1 + 2 * std::ssize(ways_)) * room(); }
+
+    void run_blocks(const Launch &launch, std::byte *scratch, int64_t first, int64_t last) const
     {
         const size_t count = ways_.size();
         std::vector<Operand> operands(count);
         std::vector<int64_t> offsets(count + 1);
-        for (size_t k = 0; k < count; k++) {
-            if (types_[k] != Type::f32 || ways_[k] == Way::pattern || ways_[k] == Way::strided)
-                operands[k].spread.resize(static_cast<size_t>(block_));
-            if (ways_[k] == Way::rows)
-                operands[k].rows.resize(static_cast<size_t>(block_ * element(types_[k])));
+        auto *made = reinterpret_cast<float *>(scratch);
+        for (Operand &operand : operands) {
+            operand.spread = reinterpret_cast<float *>(scratch += room());
+            operand.rows = scratch += room();
         }
-        std::vector<float> made(made_ != Type::f32 ? static_cast<size_t>(block_) : 0);
         int64_t row = -1;
         std::byte *out = nullptr;
         for (int64_t turn = first; turn < last; turn++) {
@@ -187,7 +201,7 @@ class Elementwise final : public Kernel {
                                     (*adds_integers_)[1], *made_on_);
                 continue;
             }
-            float *floats = made_ == Type::f32 ? reinterpret_cast<float *>(to) : made.data();
+            float *floats = made_ == Type::f32 ? reinterpret_cast<float *>(to) : made;
             run_block(operands, floats, at, size);
             if (made_on_)
                 vector_quantise(reinterpret_cast<uint8_t *>(to), floats, size, *made_on_);
@@ -203,9 +217,9 @@ class Elementwise final : public Kernel {
         operand.row = row;
         if (ways_[k] != Way::pattern)
             return;
-        fill(operand.spread.data(), row, period_, k);
+        fill(operand.spread, row, period_, k);
         for (int64_t i = period_; i < block_; i += period_)
-            std::copy_n(operand.spread.data(), period_, operand.spread.data() + i);
+            std::copy_n(operand.spread, period_, operand.spread + i);
     }
 
     /// The next `count` numbers of operand `k`.
@@ -224,18 +238,18 @@ class Elementwise final : public Kernel {
     {
         const Way way = ways_[k];
         if (way == Way::pattern)
-            return operand.spread.data();
+            return operand.spread;
         const std::byte *from = way == Way::one ? operand.row : side_by_side(operand, k, at, count);
         if (types_[k] == Type::f32 && way != Way::strided)
             return reinterpret_cast<const float *>(from);
         if (way != Way::strided) {
-            fill(operand.spread.data(), from, way == Way::one ? 1 : count, k);
-            return operand.spread.data();
+            fill(operand.spread, from, way == Way::one ? 1 : count, k);
+            return operand.spread;
         }
         const int64_t stride = loops_.strides[k].back() * element(types_[k]);
         for (int64_t i = 0; i < count; i++)
-            fill(&operand.spread[static_cast<size_t>(i)], operand.row + (at + i) * stride, 1, k);
-        return operand.spread.data();
+            fill(operand.spread + i, operand.row + (at + i) * stride, 1, k);
+        return operand.spread;
     }
 
     /// The operand's next numbers, in its own type.
@@ -249,10 +263,10 @@ class Elementwise final : public Kernel {
     {
         const int64_t stride = row_strides_[k] * element(types_[k]), row = period_ * element(types_[k]);
         const std::byte *from = operand.row + at / period_ * stride;
-        std::byte *to = operand.rows.data();
+        std::byte *to = operand.rows;
         for (int64_t i = 0; i < count; i += period_, from += stride, to += row)
             copy_block(to, from, static_cast<size_t>(row));
-        return operand.rows.data();
+        return operand.rows;
     }
 
     void run_block(std::vector<Operand> &operands, float *out, int64_t at, int64_t count) const
@@ -438,6 +452,14 @@ Layout output_layout(const NodeFacts &facts)
     return dense;
 }
 
+/// Has the choice, whose output is known, computed by the chain.
+void compute(Choice &choice, const Chain &chain, int threads)
+{
+    auto kernel = std::make_unique<Elementwise>(chain, choice.out[0], threads);
+    choice.scratch = kernel->scratch();
+    choice.kernel = std::move(kernel);
+}
+
 Attempt finish(const NodeFacts &facts, Chain chain, std::vector<Reads> in)
 {
     const Layout out = output_layout(facts);
@@ -447,7 +469,7 @@ Attempt finish(const NodeFacts &facts, Chain chain, std::vector<Reads> in)
     choice.in = std::move(in);
     choice.out = {out};
     choice.post_ops = facts.node.post_ops.size();
-    choice.kernel = std::make_unique<Elementwise>(chain, out, facts.threads);
+    compute(choice, chain, facts.threads);
     return choice;
 }
 
@@ -607,7 +629,7 @@ Attempt attempt_post_ops(const NodeFacts &facts, const Layout &value, size_t fir
     Choice choice;
     choice.in = std::move(in);
     choice.out = {Layout{facts.out[0].type, value.dims, value.strides}};
-    choice.kernel = std::make_unique<Elementwise>(chain, choice.out[0], facts.threads);
+    compute(choice, chain, facts.threads);
     return choice;
 }
 

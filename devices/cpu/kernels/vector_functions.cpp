@@ -553,13 +553,7 @@ class Quantiser : Integers {
 
     hn::Vec<U> integers(V x) const
     {
-        V quotient;
-        if (divides_) {
-            quotient = within(hn::Div(x, scale_));
-        } else {
-            const V number = within(x), about = hn::Mul(number, inverse_);
-            quotient = hn::MulAdd(hn::NegMulAdd(about, scale_, number), inverse_, about);
-        }
+        const V quotient = divides_ ? within(hn::Div(x, scale_)) : divided(within(x));
         // The sum's last bits are the nearest integer.
         constexpr float large = 12582912;
         const auto bits = hn::BitCast(S(), hn::Add(quotient, of(large)));
@@ -567,11 +561,47 @@ class Quantiser : Integers {
         return hn::Xor(hn::U8FromU32(hn::BitCast(hn::RebindToUnsigned<S>(), made)), flipped_);
     }
 
+#if HWY_TARGET <= HWY_AVX3
+    /// Whether the integers of four vectors can be made together.
+    bool makes_four() const
+    {
+        return !divides_;
+    }
+
+    /// Four vectors side by side: packed together, as what is too low is cut off then.
+    template <class Number> void four(uint8_t *to, const Number &number) const
+    {
+        const __m512i zero = _mm512_set1_epi16(static_cast<int16_t>(zero_));
+        const auto pair = [&](int i) HWY_ATTR {
+            return _mm512_adds_epi16(_mm512_packs_epi32(nearest(number(i)), nearest(number(i + 1))), zero);
+        };
+        // The numbers of 16 bytes of four vectors, packed side by side, in their order.
+        const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+        const __m512i bytes = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(pair(0), pair(2)));
+        _mm512_storeu_si512(to, _mm512_xor_si512(bytes, _mm512_broadcast_i32x4(flipped_.raw)));
+    }
+#endif
+
   private:
     V inverse_, lowest_, highest_;
     bool divides_;
 
-    V within(V x) const { return hn::Min(hn::Max(x, lowest_), highest_); }
+    V within(V x) const
+    {
+        return hn::Min(hn::Max(x, lowest_), highest_);
+    }
+    V divided(V x) const
+    {
+        const V about = hn::Mul(x, inverse_);
+        return hn::MulAdd(hn::NegMulAdd(about, scale_, x), inverse_, about);
+    }
+#if HWY_TARGET <= HWY_AVX3
+    /// NaN, and what is below all integers, becomes the lowest.
+    __m512i nearest(V x) const
+    {
+        return _mm512_cvtps_epi32(divided(V{_mm512_min_ps(highest_.raw, x.raw)}).raw);
+    }
+#endif
 };
 
 void quantise(uint8_t *to, const float *from, int64_t count, Quantisation q)
@@ -580,6 +610,11 @@ void quantise(uint8_t *to, const float *from, int64_t count, Quantisation q)
     const auto lanes = static_cast<int64_t>(hn::Lanes(d));
     const Quantiser quantiser(q);
     int64_t i = 0;
+#if HWY_TARGET <= HWY_AVX3
+    if (quantiser.makes_four())
+        for (; i + 4 * lanes <= count; i += 4 * lanes)
+            quantiser.four(to + i, [&](int k) HWY_ATTR { return hn::LoadU(d, from + i + k * lanes); });
+#endif
     for (; i + lanes <= count; i += lanes)
         quantiser(to + i, hn::LoadU(d, from + i));
     if (i == count)
@@ -621,13 +656,19 @@ void add_integers(uint8_t *to, IntegerNumbers a, IntegerNumbers b, int64_t count
     const Dequantiser first(a.grid), second(b.grid);
     const Quantiser made(q);
     const V low = of(lowest), high = of(highest);
-    const auto add = [&](int64_t i) HWY_ATTR {
-        return made.integers(hn::Min(hn::Max(hn::Add(first(a.from + i), second(b.from + i)), low), high));
+    const auto sum = [&](int64_t i) HWY_ATTR {
+        return hn::Min(hn::Max(hn::Add(first(a.from + i), second(b.from + i)), low), high);
     };
     // `to` may be where `b` lies: the last vector, which goes back over the one before, is made first.
-    const auto last = add(count - lanes);
-    for (int64_t i = 0; i + lanes <= count; i += lanes)
-        hn::StoreU(add(i), Integers::U(), to + i);
+    const auto last = made.integers(sum(count - lanes));
+    int64_t i = 0;
+#if HWY_TARGET <= HWY_AVX3
+    if (made.makes_four())
+        for (; i + 4 * lanes <= count; i += 4 * lanes)
+            made.four(to + i, [&](int k) HWY_ATTR { return sum(i + k * lanes); });
+#endif
+    for (; i + lanes <= count; i += lanes)
+        made(to + i, sum(i));
     hn::StoreU(last, Integers::U(), to + count - lanes);
 }
 
