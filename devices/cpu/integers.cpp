@@ -181,6 +181,15 @@ class Integration {
         node.inputs[2] = zero_point(grid);
     }
 
+    /// Whether the node leaves out some of what it reads, which others read, too.
+    bool takes_part_of_shared(int index) const
+    {
+        const ValueId id = graph_.node(index).inputs[0];
+        const auto &from = graph_.value(id).shape, &made = graph_.value(graph_.node(index).outputs[0]).shape;
+        return graph_.only_reader(id) != index &&
+               (!from || !made || !is_static(*from) || !is_static(*made) || count_of(*made) < count_of(*from));
+    }
+
     /// q(move(x)) becomes move(q(x)), so that the q meets the node that computes x.
     void raise_quantisation(int index)
     {
@@ -190,7 +199,7 @@ class Integration {
         const ValueId moved = graph_.node(index).inputs[0];
         const int mover = graph_.maker(moved);
         if (!grid || graph_.only_reader(moved) != index || graph_.is(mover, "Split") ||
-            (!moves_elements(graph_, mover) && !joins(mover)))
+            (!moves_elements(graph_, mover) && !joins(mover)) || (!joins(mover) && takes_part_of_shared(mover)))
             return;
         Node node = graph_.node(mover);
         for (size_t i = 0; i < moved_inputs(mover); i++) {
@@ -706,11 +715,30 @@ class Integration {
         return PostOp{PostOp::Kind::binary, node.op, {}, operand};
     }
 
+    /// q(dq(a)) of a dq that others read, too.
+    void requantise(int index)
+    {
+        const auto grid = grid_of(graph_, index);
+        const auto from = dequantised(graph_, graph_.node(index).inputs[0]);
+        if (!grid || !from)
+            return;
+        const auto inputs = inputs_for(from->integers, from->grid);
+        graph_.change(index, [&](Node &now) {
+            now.op = &op("DequantizeLinear");
+            now.attributes = {};
+            now.inputs = inputs;
+            now.post_ops = {quantising(*grid)};
+        });
+        changes_++;
+    }
+
     /// f(dq(a), b) becomes one DequantizeLinear of a with f as its first post-op.
     void become_chain(int index)
     {
         if (graph_.node(index).outputs.empty())
             return;
+        if (graph_.is(index, "QuantizeLinear"))
+            return requantise(index);
         for (ValueId id : Graph::reads(graph_.node(index)))
             fold_constant(graph_.maker(id));
         const Node &node = graph_.node(index);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 namespace leat::cpu {
 namespace {
@@ -57,21 +58,7 @@ class Reduce final : public Kernel {
     {
         const size_t outer = along_ ? kept_.depth() : kept_.depth() - 1;
         parallel_for(kept_.turns(outer), threads_, [&](int64_t first, int64_t last) {
-            const int64_t length = along_ ? 1 : kept_.sizes.back();
-            std::vector<float> row(static_cast<size_t>(along_ ? inside_.sizes.back() : length));
-            std::vector<float> made(static_cast<size_t>(length));
-            std::array<int64_t, 2> at{};
-            for (int64_t turn = first; turn < last; turn++) {
-                kept_.offsets(turn, outer, at);
-                const std::byte *in = launch.in[0] + at[0] * floats_.element();
-                std::byte *to = launch.out[0] + at[1] * floats_.element();
-                float *out = floats_.made(to, made.data());
-                if (along_)
-                    *out = reduce_along(in, row);
-                else
-                    reduce_across(in, out, row);
-                floats_.write(to, out, length);
-            }
+            along_ ? run_along(launch, first, last) : run_across(launch, first, last);
         });
     }
 
@@ -82,6 +69,45 @@ class Reduce final : public Kernel {
     Loops kept_, inside_;
     int64_t count_ = 1;
     bool along_ = false;
+
+    void run_along(const Launch &launch, int64_t first, int64_t last) const
+    {
+        constexpr int64_t together = 64;
+        std::array<float, together> made;
+        std::array<std::byte *, together> places;
+        std::vector<float> row(static_cast<size_t>(inside_.sizes.back()));
+        std::array<int64_t, 2> at{};
+        for (int64_t count = 0; first < last; first += count) {
+            count = std::min(together, last - first);
+            for (int64_t i = 0; i < count; i++) {
+                kept_.offsets(first + i, kept_.depth(), at);
+                places[static_cast<size_t>(i)] = launch.out[0] + at[1] * floats_.element();
+                made[static_cast<size_t>(i)] = reduce_along(launch.in[0] + at[0] * floats_.element(), row);
+            }
+            finish(made.data(), count);
+            for (int64_t i = 0; i < count; i++) {
+                const auto k = static_cast<size_t>(i);
+                if (floats_.type == Type::f32)
+                    std::memcpy(places[k], &made[k], sizeof(float));
+                else
+                    floats_.write(places[k], &made[k], 1);
+            }
+        }
+    }
+
+    void run_across(const Launch &launch, int64_t first, int64_t last) const
+    {
+        const int64_t length = kept_.sizes.back();
+        std::vector<float> row(static_cast<size_t>(length)), made(static_cast<size_t>(length));
+        std::array<int64_t, 2> at{};
+        for (int64_t turn = first; turn < last; turn++) {
+            kept_.offsets(turn, kept_.depth() - 1, at);
+            std::byte *to = launch.out[0] + at[1] * floats_.element();
+            float *out = floats_.made(to, made.data());
+            reduce_across(launch.in[0] + at[0] * floats_.element(), out, row);
+            floats_.write(to, out, length);
+        }
+    }
 
     /// The numbers at equal distances, as they go into the reduction.
     const float *numbers(const std::byte *from, int64_t length, int64_t stride, std::vector<float> &row) const
@@ -113,7 +139,6 @@ class Reduce final : public Kernel {
             else
                 join(&result, &result, &part, true, 1, 0, 0);
         }
-        finish(&result, 1);
         return result;
     }
 

@@ -268,6 +268,8 @@ template <class Join, class End> float fold(const float *values, int64_t count, 
     sum = join(sum, other);
     for (; i + lanes <= count; i += lanes)
         sum = join(sum, hn::LoadU(d, values + i));
+    if (i == count)
+        return hn::GetLane(end(sum));
     HWY_ALIGN float rest[HWY_MAX_BYTES / sizeof(float)];
     hn::Store(of(start), d, rest);
     std::memcpy(rest, values + i, static_cast<size_t>(count - i) * sizeof(float));
