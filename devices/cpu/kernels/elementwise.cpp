@@ -61,7 +61,7 @@ class Elementwise final : public Kernel {
         const size_t inner = loops_.depth() - 1;
         for (size_t k = 0; k < ways_.size(); k++) {
             const int64_t stride = loops_.strides[k][inner];
-            if (ways_[k] != Way::pattern && ways_[k] != Way::rows)
+            if (!is_by_rows(ways_[k]))
                 ways_[k] = stride == 1 ? Way::each : stride == 0 ? Way::one : Way::strided;
         }
         length_ = loops_.sizes[inner];
@@ -91,7 +91,9 @@ class Elementwise final : public Kernel {
         strided, ///< gathered first
         pattern, ///< the same few numbers again and again: spread out first
         rows,    ///< a few neighbours here and there: put side by side first
+        held,    ///< each number several times: spread out first
     };
+    static bool is_by_rows(Way way) { return way == Way::pattern || way == Way::rows || way == Way::held; }
     static constexpr int64_t block = 1024;
 
     std::vector<Stage> stages_;
@@ -102,7 +104,7 @@ class Elementwise final : public Kernel {
     std::vector<Apply> functions_;
     Loops loops_; // operands, then the output
     std::vector<Way> ways_;
-    int64_t period_ = 0;               // of the patterns; the length of the rows
+    int64_t period_ = 0;               // of the patterns; the length of the rows, and of what is held
     std::vector<int64_t> row_strides_; // by operand
     int64_t length_ = 0, block_ = 0, blocks_ = 0, outer_ = 0;
     int threads_ = 1;
@@ -122,7 +124,7 @@ class Elementwise final : public Kernel {
     }
 
     /// A short inner loop (the channels, when they lie last) becomes one with the loop around it; operands that repeat
-    /// with every turn become patterns, parts of wider ones rows.
+    /// with every turn become patterns, parts of wider ones rows, and those with one number a turn are held.
     void widen()
     {
         const size_t inner = loops_.depth() - 1, count = loops_.strides.size() - 1;
@@ -135,9 +137,10 @@ class Elementwise final : public Kernel {
             const auto &strides = loops_.strides[k];
             if (strides[inner - 1] == strides[inner] * loops_.sizes[inner])
                 continue;
-            if (strides[inner] != 1 || k == count)
+            constexpr int64_t worth_holding = 256;
+            if (k == count || strides[inner] > 1 || (strides[inner] == 0 && loops_.sizes[inner] > worth_holding))
                 return;
-            ways[k] = strides[inner - 1] == 0 ? Way::pattern : Way::rows;
+            ways[k] = strides[inner] == 0 ? Way::held : strides[inner - 1] == 0 ? Way::pattern : Way::rows;
         }
         ways_ = ways;
         for (size_t k = 0; k < count; k++)
@@ -239,6 +242,8 @@ class Elementwise final : public Kernel {
         const Way way = ways_[k];
         if (way == Way::pattern)
             return operand.spread;
+        if (way == Way::held)
+            return hold(operand, k, at, count);
         const std::byte *from = way == Way::one ? operand.row : side_by_side(operand, k, at, count);
         if (types_[k] == Type::f32 && way != Way::strided)
             return reinterpret_cast<const float *>(from);
@@ -249,6 +254,20 @@ class Elementwise final : public Kernel {
         const int64_t stride = loops_.strides[k].back() * element(types_[k]);
         for (int64_t i = 0; i < count; i++)
             fill(operand.spread + i, operand.row + (at + i) * stride, 1, k);
+        return operand.spread;
+    }
+
+    /// The next numbers, each as often as its row is long.
+    const float *hold(Operand &operand, size_t k, int64_t at, int64_t count) const
+    {
+        const int64_t stride = row_strides_[k] * element(types_[k]), rows = count / period_;
+        const std::byte *from = operand.row + at / period_ * stride;
+        for (int64_t i = 0; i < rows; i++, from += stride)
+            std::memcpy(operand.rows + i * element(types_[k]), from, static_cast<size_t>(element(types_[k])));
+        auto *few = reinterpret_cast<float *>(operand.rows + room() / 2);
+        fill(few, operand.rows, rows, k);
+        for (int64_t i = 0; i < rows; i++)
+            std::fill_n(operand.spread + i * period_, period_, few[i]);
         return operand.spread;
     }
 
