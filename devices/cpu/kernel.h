@@ -63,6 +63,8 @@ struct NodeFacts {
     std::vector<Layout> out; ///< dense
     Weights &weights;
     int threads; ///< that will run the kernel
+    /// Where output 0 would lie as part of the pixels of a wider tensor, which spares a copy. A kernel may make it so.
+    std::optional<Layout> part{};
 
     const Attributes &attributes() const { return node.attributes; }
     bool has(size_t input) const { return input < node.inputs.size() && bool(in[input]); }
@@ -88,7 +90,7 @@ struct View {
 struct Choice {
     std::unique_ptr<Kernel> kernel; ///< absent for views
     std::vector<Reads> in;
-    std::vector<Layout> out;        ///< one for each output, which have no gaps
+    std::vector<Layout> out;        ///< one for each output, which have no gaps, or NodeFacts::part
     std::vector<View> views;        ///< instead of a kernel: one for each output
     size_t post_ops = 0;            ///< how many of the node's the kernel does; the lowering runs the others after it
     size_t scratch = 0;             ///< bytes

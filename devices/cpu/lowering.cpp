@@ -55,6 +55,7 @@ class Lowering {
                 readers_[id]++;
         for (ValueId id : graph_.outputs)
             readers_[id]++;
+        find_parts();
         place_inputs();
         for (node_ = 0; node_ < graph_.nodes.size(); node_++)
             in_context(describe(graph_.nodes[node_]), [&] {
@@ -73,6 +74,12 @@ class Lowering {
         Layout layout;
     };
 
+    /// Where a value would lie in the memory of the Concat that alone reads it.
+    struct Part {
+        size_t concat;   ///< node
+        int64_t channel; ///< the first one there
+    };
+
     Plan &plan_;
     const Graph &graph_;
     Weights &weights_;
@@ -82,6 +89,8 @@ class Lowering {
     std::vector<bool> loose_;                    // by value: only the run knows its shape
     std::vector<int> readers_;                   // by value: reads to come
     std::vector<std::vector<ValueId>> contents_; // by buffer: values that lie there
+    std::map<ValueId, Part> parts_;
+    std::map<size_t, size_t> joined_; // by Concat, of which a part has been made: its buffer
     size_t node_ = 0;
 
     size_t add_buffer(Buffer buffer)
@@ -117,6 +126,84 @@ class Lowering {
         plan_.scratch_bytes_ = std::max(plan_.scratch_bytes_, step.scratch);
         step.node = node_;
         plan_.steps_.push_back(std::move(step));
+    }
+
+    /// Results of convolutions that a Concat of channels alone reads. Few channels take longer apart than to copy.
+    void find_parts()
+    {
+        const std::vector<int> makers = graph_.producers();
+        for (size_t n = 0; n < graph_.nodes.size(); n++) {
+            const Node &node = graph_.nodes[n];
+            if (node.op->name != "Concat" || !node.post_ops.empty() || is_loose(node))
+                continue;
+            const Value &whole = graph_.values[node.outputs[0]];
+            constexpr size_t rank = 4;
+            if (whole.shape->size() != rank || normal_axis(node.attributes.integer("axis", 0), rank) != 1)
+                continue;
+            int64_t channel = 0;
+            for (ValueId id : node.inputs) {
+                const Value &part = graph_.values[id];
+                if (!known(part))
+                    break;
+                constexpr int64_t worth_it = 128; // bytes
+                const bool convolved = makers[id] >= 0 &&
+                                       graph_.nodes[static_cast<size_t>(makers[id])].op->name == "Conv" &&
+                                       (*part.shape)[1] * static_cast<int64_t>(size_of(part.type)) >= worth_it;
+                if (convolved && readers_[id] == 1 && part.type == whole.type && count_of(*part.shape) > 0)
+                    parts_[id] = {n, channel};
+                channel += (*part.shape)[1];
+            }
+        }
+    }
+
+    /// Where output 0 of the node would lie in a Concat.
+    std::optional<Layout> part_of(const Node &node) const
+    {
+        const auto part = parts_.find(node.outputs[0]);
+        if (part == parts_.end())
+            return {};
+        const Value &value = graph_.values[part->first];
+        return Layout{value.type, *value.shape, joined_layout(part->second.concat).strides};
+    }
+
+    Layout joined_layout(size_t concat) const
+    {
+        const Value &value = graph_.values[graph_.nodes[concat].outputs[0]];
+        return Layout::channels_last(value.type, *value.shape);
+    }
+
+    Place place_of(const Part &part)
+    {
+        const Layout whole = joined_layout(part.concat);
+        const auto [buffer, fresh] = joined_.try_emplace(part.concat);
+        if (fresh)
+            buffer->second = add_arena(whole.bytes());
+        return {buffer->second, static_cast<size_t>(part.channel) * size_of(whole.type)};
+    }
+
+    /// Copies what does not lie in the memory of the Concat yet; false when nothing does.
+    bool join(const Node &node, NodeReport &report)
+    {
+        const auto joined = joined_.find(node_);
+        if (joined == joined_.end())
+            return false;
+        const Layout whole = joined_layout(node_);
+        size_t copied = 0;
+        Place to{joined->second, 0};
+        for (ValueId id : node.inputs) {
+            const Version from = first_version(id);
+            const Layout part{whole.type, from.layout.dims, whole.strides};
+            if (from.layout.count() > 0 && (from.place.buffer != to.buffer || from.place.offset != to.offset)) {
+                add_copy(from.place, from.layout, to, part);
+                copied += part.dims.empty() ? 0 : static_cast<size_t>(part.count()) * size_of(part.type);
+            }
+            to.offset += static_cast<size_t>(from.layout.dims[1]) * size_of(whole.type);
+        }
+        add_version(node.outputs[0], {joined->second, 0}, whole);
+        report.kernel = copied > 0 ? "copy" : "in place";
+        report.reason = copied > 0 ? "of what was not made in its place" : "what it joins was made in its place";
+        report.bytes = static_cast<double>(2 * copied);
+        return true;
     }
 
     void place_inputs()
@@ -368,9 +455,9 @@ class Lowering {
         NodeReport &report = add_report(node);
         if (is_loose(node))
             lower_loose(node, report);
-        else if (!without_elements(node, report))
+        else if (!without_elements(node, report) && !join(node, report))
             lower_by_table(node, report);
-        if (!is_loose(node))
+        if (!is_loose(node) && !joined_.contains(node_))
             report.bytes = report.kernel == "view" ? 0 : bytes_of(node);
         for (ValueId id : Graph::reads(node))
             readers_[id]--;
@@ -394,6 +481,7 @@ class Lowering {
     {
         NodeFacts facts = facts_of(node);
         facts.threads = threads_for(facts, threads_);
+        facts.part = part_of(node);
         lower_by_table(facts, report);
     }
 
@@ -407,7 +495,13 @@ class Lowering {
             Attempt attempt = row.attempt(facts);
             if (auto *choice = std::get_if<Choice>(&attempt)) {
                 Attempt rest = Choice();
-                if (choice->post_ops < node.post_ops.size())
+                const bool leaves = choice->post_ops < node.post_ops.size();
+                if (leaves && facts.part) { // which run over numbers without gaps
+                    NodeFacts apart = facts;
+                    apart.part.reset();
+                    return lower_by_table(apart, report);
+                }
+                if (leaves)
                     rest = attempt_post_ops(facts, choice->out.at(0), choice->post_ops);
                 if (auto *after = std::get_if<Choice>(&rest)) {
                     report.kernel = std::string(row.name) + (choice->detail.empty() ? "" : " " + choice->detail);
@@ -416,7 +510,7 @@ class Lowering {
                                                       : "the first in the table fits";
                     if (const auto note = notes_.find(node.name); note != notes_.end())
                         report.reason = note->second + "; " + report.reason;
-                    apply(node, *choice);
+                    apply(facts, *choice);
                     if (after->kernel)
                         apply_after(node, *after);
                     return;
@@ -428,8 +522,9 @@ class Lowering {
         throw Error("no kernel fits (" + reasons + ")");
     }
 
-    void apply(const Node &node, Choice &choice)
+    void apply(const NodeFacts &facts, Choice &choice)
     {
+        const Node &node = facts.node;
         if (!choice.views.empty())
             return apply_views(node, choice);
         const std::vector<ValueId> ids = Graph::operands(node);
@@ -439,7 +534,9 @@ class Lowering {
         for (size_t i = 0; i < node.outputs.size(); i++) {
             const bool first_in_place = i == 0 && choice.in_place;
             const bool present = node.outputs[i] != no_value;
+            const bool in_part = i == 0 && facts.part && choice.out[0].same_places(*facts.part);
             step.out.push_back(first_in_place ? place_over(node, choice, step.in)
+                               : in_part      ? place_of(parts_.at(node.outputs[0]))
                                               : Place{add_arena(present ? choice.out[i].bytes() : 0), 0});
             if (present)
                 add_version(node.outputs[i], step.out.back(), choice.out[i]);

@@ -14,17 +14,18 @@ namespace {
 /// Rows times weights.
 class Products final : public Kernel {
   public:
-    Products(const Product &product, Constant weights, std::vector<float> bias, bool added, std::vector<float> slopes,
-             UnaryStages stages, int threads)
-        : p_(product), weights_(std::move(weights)), bias_(std::move(bias)), no_bias_(bias_.size(), 0.f), added_(added),
-          slopes_(std::move(slopes)), bounds_(take_bounds(stages)),
+    /// `step`: from one row of the result to the next: elements.
+    Products(const Product &product, int64_t step, Constant weights, std::vector<float> bias, bool added,
+             std::vector<float> slopes, UnaryStages stages, int threads)
+        : p_(product), step_(step), weights_(std::move(weights)), bias_(std::move(bias)), no_bias_(bias_.size(), 0.f),
+          added_(added), slopes_(std::move(slopes)), bounds_(take_bounds(stages)),
           stages_(std::move(stages.stages)), made_{stages.made},
-          at_once_(p_.rows_at_once((narrows() ? 32 : 192) * 1024, p_.element(), threads)), threads_(threads)
+          at_once_(p_.rows_at_once((moves() ? 32 : 192) * 1024, p_.element(), threads)), threads_(threads)
     {
     }
 
     /// Bytes, for each thread: where the numbers of a row lie, rows that are gathered, and what it makes as f32, when
-    /// it becomes bf16 later.
+    /// it goes elsewhere later.
     size_t scratch() const { return static_cast<size_t>(threads_ * (table() + gathered() + room())); }
 
     void prepare() override { weights_.tensor(); }
@@ -36,6 +37,7 @@ class Products final : public Kernel {
 
   private:
     const Product p_;
+    const int64_t step_;
     const Constant weights_;
     const std::vector<float> bias_, no_bias_;
     const bool added_;                ///< to what the result holds
@@ -47,8 +49,9 @@ class Products final : public Kernel {
     const int threads_;
 
     int64_t table() const { return in_lines(p_.numbers() * static_cast<int64_t>(sizeof(std::byte *))); }
-    bool narrows() const { return made_.type != Type::f32 && !stages_.empty(); }
-    int64_t room() const { return narrows() ? in_lines(at_once_ * p_.outs * window_number) : 0; }
+    /// Whether functions run over numbers that become bf16, or lie apart, only then.
+    bool moves() const { return (made_.type != Type::f32 || step_ != p_.outs) && !stages_.empty(); }
+    int64_t room() const { return moves() ? in_lines(at_once_ * p_.outs * window_number) : 0; }
     int64_t gathered() const { return p_.gathered_bytes(at_once_); }
 
     void run_part(const Launch &launch, int64_t part) const
@@ -63,15 +66,15 @@ class Products final : public Kernel {
                      .step = p_.step * p_.element(),
                      .weights = weights.raw(),
                      .outs = p_.outs,
-                     .made = narrows() ? Type::f32 : made_.type};
-        w.stride = p_.outs * static_cast<int64_t>(size_of(w.made));
+                     .made = moves() ? Type::f32 : made_.type};
+        w.stride = (moves() ? p_.outs : step_) * static_cast<int64_t>(size_of(w.made));
         const int64_t end = p_.rows * (part + 1) / threads_;
         for (int64_t first = p_.rows * part / threads_, last = first; first < end; first = last) {
             last = std::min(end, first + at_once_);
-            std::byte *out = launch.out[0] + first * p_.outs * made_.element();
-            std::byte *sums = narrows() ? room : out;
+            std::byte *out = launch.out[0] + first * step_ * made_.element();
+            std::byte *sums = moves() ? room : out;
             const int64_t count = (last - first) * p_.outs;
-            if (narrows() && added_)
+            if (moves() && added_)
                 vector_widen(reinterpret_cast<float *>(room), out, count);
             w.first = p_.gathered ? 0 : first;
             w.last = w.first + last - first;
@@ -81,8 +84,8 @@ class Products final : public Kernel {
             for (const UnaryStage &stage : stages_)
                 stage.apply(reinterpret_cast<float *>(sums), reinterpret_cast<float *>(sums), nullptr, false, count,
                             stage.a, stage.b);
-            if (narrows())
-                vector_narrow(out, reinterpret_cast<float *>(sums), count);
+            if (moves())
+                made_.write_rows(out, step_, reinterpret_cast<float *>(room), last - first, p_.outs);
         }
     }
 
@@ -144,8 +147,9 @@ std::string type_fault(const NodeFacts &facts, int64_t ins)
 }
 
 /// `out` and, in facts.out, what is added have the same places.
+/// `step`: from one row of `out` to the next: elements.
 Attempt attempt(const NodeFacts &facts, const Layout &in, const Product &product, const WindowWeights &weights,
-                Ending ending, const Layout &out, int threads)
+                Ending ending, const Layout &out, int64_t step, int threads)
 {
     if (product.rows < window_pixels)
         threads = 1;
@@ -161,9 +165,10 @@ Attempt attempt(const NodeFacts &facts, const Layout &in, const Product &product
         choice.in.push_back({*ending.added, choice.out[0]});
     }
     choice.detail = detail_of(in.type, threads);
-    auto kernel = std::make_unique<Products>(product, weights_in_groups(facts.weights, *facts.constant(1), weights),
-                                             bias_in_blocks(ending.bias, product.outs), ending.added.has_value(),
-                                             std::move(ending.slopes), std::move(ending.stages), threads);
+    auto kernel =
+        std::make_unique<Products>(product, step, weights_in_groups(facts.weights, *facts.constant(1), weights),
+                                   bias_in_blocks(ending.bias, product.outs), ending.added.has_value(),
+                                   std::move(ending.slopes), std::move(ending.stages), threads);
     choice.scratch = kernel->scratch();
     choice.kernel = std::move(kernel);
     return choice;
@@ -176,8 +181,12 @@ Attempt attempt_pixels(const NodeFacts &facts, const Slice &slice, std::optional
     add_post_ops(ending, facts, 0, 1);
     if (!step && slice.axes.size() > 2)
         return "its pixels lie apart on three axes";
-    const Product product = product_of_pixels(slice.in, slice.axes, facts.dims(1)[0], step);
-    return attempt(facts, slice.in, product, window_weights(facts.dims(1)), std::move(ending), slice.out, threads);
+    const int64_t outs = facts.dims(1)[0];
+    const Product product = product_of_pixels(slice.in, slice.axes, outs, step);
+    // What is added to lies where the result will.
+    const Layout &out = ending.added || !facts.part ? slice.out : *facts.part;
+    return attempt(facts, slice.in, product, window_weights(facts.dims(1)), std::move(ending), out,
+                   step_of(out).value_or(outs), threads);
 }
 
 std::string fault_of(const NodeFacts &facts)
@@ -246,7 +255,7 @@ Attempt attempt_rows(const NodeFacts &facts)
         return "it has no rows";
     const WindowWeights weights{outs, ins, 1, transposed ? ins : 1, transposed ? 1 : outs, 1};
     return attempt(facts, in, product_of_rows(in.type, in.count() / ins, ins, outs, ins), weights, std::move(ending),
-                   facts.out[0], facts.threads);
+                   facts.out[0], outs, facts.threads);
 }
 
 } // namespace leat::cpu

@@ -75,7 +75,7 @@ Slice rows_of(const Slice &whole, int64_t picture, int64_t first, int64_t last)
     slice.in.dims[2] = axis.input;
     slice.out.dims[2] = axis.output;
     slice.in = Layout::channels_last(whole.in.type, slice.in.dims);
-    slice.out = Layout::channels_last(whole.out.type, slice.out.dims);
+    slice.out.strides[0] = slice.out.dims[2] * slice.out.strides[2];
     slice.in_offset = picture * whole.in.strides[0] + in_first * whole.in.strides[2];
     slice.out_offset = picture * whole.out.strides[0] + first * whole.out.strides[2];
     return slice;

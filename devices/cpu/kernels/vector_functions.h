@@ -1,4 +1,6 @@
 #pragma once
+#include "copy_block.h"
+
 #include <leat/tensor.h>
 
 #include <cstddef>
@@ -84,7 +86,7 @@ struct IntegerNumbers {
 void vector_add_integers(uint8_t *to, IntegerNumbers a, IntegerNumbers b, int64_t count, float lowest, float highest,
                          Quantisation);
 
-/// bf16 to f32 and back, rounded to nearest even.
+/// bf16 to f32 and back, rounded to nearest even. vector_narrow() may write where it reads.
 void vector_widen(float *to, const std::byte *from, int64_t count);
 void vector_narrow(std::byte *to, const float *from, int64_t count);
 /// Whether the processor has an instruction that rounds 16 numbers to bf16. It takes numbers below 2^-126 as 0.
@@ -113,6 +115,17 @@ struct Floats {
     {
         if (type != Type::f32)
             vector_narrow(to, made, count);
+    }
+    /// The same for rows that were made one after the other, elsewhere, and lie `step` elements apart; `made` is lost.
+    void write_rows(std::byte *to, int64_t step, float *made, int64_t rows, int64_t length) const
+    {
+        if (type != Type::f32 && step == length)
+            return vector_narrow(to, made, rows * length);
+        auto *from = reinterpret_cast<std::byte *>(made);
+        if (type != Type::f32)
+            vector_narrow(from, made, rows * length); // over themselves, from the first on
+        for (int64_t row = 0; row < rows; row++, to += step * element(), from += length * element())
+            copy_block(to, from, static_cast<size_t>(length * element()));
     }
 };
 

@@ -16,6 +16,7 @@ class Tiling {
     Type type; ///< f32 or bf16; tiles and products are f32
     int64_t batch, ins, outs;
     WindowAxis y, x;
+    int64_t picture, row, pixel; ///< of the result, from one to the next: elements
 
     int64_t rows() const { return (y.output + winograd_out - 1) / winograd_out; }
     int64_t columns() const { return (x.output + winograd_out - 1) / winograd_out; }
@@ -55,7 +56,10 @@ class Tiling {
 
 Tiling tiling_of(const Slice &slice)
 {
-    return {slice.in.type, slice.in.dims[0], slice.in.dims[1], slice.out.dims[1], slice.axes[0], slice.axes[1]};
+    const auto &out = slice.out.strides;
+    return {slice.in.type, slice.in.dims[0], slice.in.dims[1], slice.out.dims[1],
+            slice.axes[0], slice.axes[1],    out[0],           out[2],
+            out[3]};
 }
 
 /// 3x3 convolutions as products of transformed tiles, block by block.
@@ -68,7 +72,7 @@ class Winograd final : public Kernel {
     }
 
     /// Bytes: the transformed tiles of a block, before and after the products, where the numbers of one lie, and a tile
-    /// of the result as f32.
+    /// of the result as f32, when it moves.
     size_t scratch() const { return source_bytes() + result_bytes() + table_bytes() + tile_bytes(); }
 
     void prepare() override { weights_.tensor(); }
@@ -102,10 +106,12 @@ class Winograd final : public Kernel {
     size_t source_bytes() const { return bytes(block_ * t_.ins); }
     size_t result_bytes() const { return bytes(block_ * t_.wide_outs()); }
     size_t table_bytes() const { return in_lines(static_cast<size_t>(t_.ins) * sizeof(std::byte *)); }
+    /// Whether tiles of the result are made elsewhere, as f32 side by side.
+    bool moves() const { return made_.type != Type::f32 || t_.pixel != t_.outs; }
     size_t tile_bytes() const
     {
         constexpr int64_t pixels = winograd_out * winograd_out;
-        return made_.type == Type::f32 ? 0 : static_cast<size_t>(pixels * t_.outs) * sizeof(float);
+        return moves() ? static_cast<size_t>(pixels * t_.outs) * sizeof(float) : 0;
     }
 
     /// One product of matrices for each point of so many tiles.
@@ -149,22 +155,23 @@ class Winograd final : public Kernel {
                        t_.x.input * t_.ins, t_.ins, {-y, t_.y.input - y}, {-x, t_.x.input - x});
     }
 
-    /// `room`: for the tile of the result, when that is not f32.
+    /// `room`: for a tile of the result.
     void write(std::byte *out, int64_t tile, const float *from, float *room) const
     {
         const Position at = position(tile);
         const int64_t rows = std::min(winograd_out, t_.y.output - at.y);
-        const int64_t columns = std::min(winograd_out, t_.x.output - at.x), stride = t_.x.output * t_.outs;
-        std::byte *to = out + ((at.picture * t_.y.output + at.y) * t_.x.output + at.x) * t_.outs * made_.element();
-        float *made = made_.made(to, room);
-        const int64_t made_stride = made == room ? columns * t_.outs : stride;
-        winograd_output(made, made_stride, rows, columns, from, block_ * t_.wide_outs(), t_.outs,
+        const int64_t columns = std::min(winograd_out, t_.x.output - at.x);
+        std::byte *to = out + (at.picture * t_.picture + at.y * t_.row + at.x * t_.pixel) * made_.element();
+        float *made = moves() ? room : reinterpret_cast<float *>(to);
+        const int64_t made_row = moves() ? columns * t_.outs : t_.row;
+        winograd_output(made, made_row, rows, columns, from, block_ * t_.wide_outs(), t_.outs,
                         bias_ ? bias_.data<float>() : nullptr);
         for (int64_t y = 0; y < rows; y++) {
-            float *row = made + y * made_stride;
+            float *row = made + y * made_row;
             for (const UnaryStage &stage : stages_)
                 stage.apply(row, row, nullptr, false, columns * t_.outs, stage.a, stage.b);
-            made_.write(to + y * stride * made_.element(), row, columns * t_.outs);
+            if (moves())
+                made_.write_rows(to + y * t_.row * made_.element(), t_.pixel, row, columns, t_.outs);
         }
     }
 };
@@ -239,7 +246,7 @@ Attempt attempt_winograd(const NodeFacts &facts)
         facts.attributes().integer("group", 1) != 1)
         return "it is no convolution of 3x3 in steps of one without groups";
     const Slice whole{Layout::channels_last(facts.type(0), facts.dims(0)),
-                      Layout::channels_last(facts.type(0), facts.out[0].dims), axes};
+                      facts.part.value_or(Layout::channels_last(facts.type(0), facts.out[0].dims)), axes};
     const Tiling tiling = tiling_of(whole);
     if (tiling.ins % winograd_channels != 0)
         return "its input's channels are no multiple of " + std::to_string(winograd_channels);
