@@ -77,6 +77,7 @@ void take(void *) {}
 
 } // namespace
 
+/// Of more than one thread: TBB takes a millisecond to begin.
 struct Arena::State {
     explicit State(size_t threads) : arena(static_cast<int>(threads)) {}
     tbb::task_arena arena;
@@ -85,13 +86,13 @@ struct Arena::State {
 
 Arena::Arena(std::span<const int> cpus, bool pinned)
 {
-    if (pinned)
-        bind_thread(cpus.front());
-    if (cpus.size() == 1)
+    if (cpus.size() > 1)
+        state_ = std::make_unique<State>(cpus.size());
+    if (!pinned)
         return;
-    state_ = std::make_unique<State>(cpus.size());
-    if (pinned)
-        state_->binder = std::make_unique<Binder>(state_->arena, cpus);
+    if (state_)
+        state_->binder = std::make_unique<Binder>(state_->arena, cpus); // before this thread is bound
+    bind_thread(cpus.front());
 }
 
 Arena::~Arena() = default;
