@@ -105,8 +105,9 @@ struct Elu {
 struct Erf {
     V operator()(V y, V, Parameters) const { return erf(y); }
 };
+/// Highway's is infinite from 88.8 on, but no longer far above.
 struct Exp {
-    V operator()(V y, V, Parameters) const { return hn::Exp(D(), y); }
+    V operator()(V y, V, Parameters) const { return hn::IfThenElse(hn::IsNaN(y), y, hn::Exp(D(), hn::Min(y, of(89)))); }
 };
 struct Floor {
     V operator()(V y, V, Parameters) const { return hn::Floor(y); }
@@ -137,16 +138,23 @@ struct HardSwish {
 struct LeakyRelu {
     V operator()(V y, V, Parameters p) const { return hn::IfThenElse(hn::Lt(y, of(0)), hn::Mul(y, p.a), y); }
 };
+/// Highway's is for numbers above 0.
 struct Log {
-    V operator()(V y, V, Parameters) const { return hn::Log(D(), y); }
+    V operator()(V y, V, Parameters) const
+    {
+        constexpr float infinity = std::numeric_limits<float>::infinity();
+        const V above = hn::IfThenElse(hn::Eq(y, of(infinity)), y, hn::Log(D(), y));
+        const V others = hn::IfThenElse(hn::Eq(y, of(0)), of(-infinity), hn::NaN(D()));
+        return hn::IfThenElse(hn::Gt(y, of(0)), above, others);
+    }
 };
-/// x tanh(log(1 + e^x)) = x n / (n + 2) with n = e^x (e^x + 2); above 20 that is x.
+/// x tanh(log(1 + e^x)) = x (n / (n + 2)) with n = e^x (e^x + 2); above 20 that is x.
 struct Mish {
     V operator()(V y, V, Parameters) const
     {
         const V e = exp_within(hn::Min(of(20), y));
         const V n = hn::Mul(e, hn::Add(e, of(2)));
-        return quotient_within(hn::Mul(y, n), hn::Add(n, of(2)));
+        return hn::Mul(y, quotient_within(n, hn::Add(n, of(2))));
     }
 };
 struct Neg {
