@@ -315,7 +315,8 @@ void adaptive_pool_rule(ShapeContext &context)
 std::array<int64_t, 3> spatial_sizes(const Shape &shape)
 {
     std::array<int64_t, 3> sizes{1, 1, 1};
-    std::copy(shape.begin() + 2, shape.end(), sizes.end() - (std::ssize(shape) - 2));
+    for (size_t axis = 2; axis < shape.size(); axis++)
+        sizes.at(sizes.size() - shape.size() + axis) = shape[axis];
     return sizes;
 }
 
