@@ -215,15 +215,27 @@ Shape global_shape(Shape x)
     return x;
 }
 
+void make_global(ShapeContext &context, Type made)
+{
+    context.output(0, made, context.shape(0) ? std::optional(global_shape(*context.shape(0))) : std::nullopt);
+}
+
 void global_pool_rule(ShapeContext &context)
 {
     want_type(context, 0, TypeSet::floating);
-    context.output(0, context.type(0),
-                   context.shape(0) ? std::optional(global_shape(*context.shape(0))) : std::nullopt);
+    make_global(context, context.type(0));
 }
 
-/// `made`: the type of the result, unless it is that of the input.
-template <class Reduce> void global_pool(RunContext &context, Reduce reduce, Type made = Type::undefined)
+/// The largest of integers is one of them: quantisation moves through.
+void global_max_pool_rule(ShapeContext &context)
+{
+    if (!is_8_bit(context.type(0)))
+        want_type(context, 0, TypeSet::floating);
+    make_global(context, context.type(0));
+}
+
+/// `made`: the type of the result.
+template <class Reduce> void global_pool(RunContext &context, Type made, Reduce reduce)
 {
     const Tensor x = context.inputs[0].converted(Type::f32);
     Tensor y(Type::f32, global_shape(x.shape()));
@@ -232,7 +244,7 @@ template <class Reduce> void global_pool(RunContext &context, Reduce reduce, Typ
         throw Error("the input of shape " + to_string(x.shape()) + " has no elements to pool");
     for (size_t plane = 0; plane < y.count(); plane++)
         y.data<float>()[plane] = reduce(std::span(x.data<float>() + plane * count, count));
-    copy_to_output(context, 0, made == Type::undefined ? y.converted(context.inputs[0].type()) : y.converted(made));
+    copy_to_output(context, 0, y.converted(made));
 }
 
 float mean(std::span<const float> values)
@@ -245,7 +257,7 @@ float mean(std::span<const float> values)
 
 void global_average_pool(RunContext &context)
 {
-    global_pool(context, mean);
+    global_pool(context, context.inputs[0].type(), mean);
 }
 
 // GlobalAveragePoolInteger: the mean of 8-bit integers, as f32
@@ -253,19 +265,20 @@ void global_average_pool(RunContext &context)
 void global_average_pool_integer_rule(ShapeContext &context)
 {
     const Type type = context.type(0);
-    if (type != Type::u8 && type != Type::s8)
+    if (!is_8_bit(type))
         throw Error("the data has the type " + std::string(to_string(type)) + ", want u8 or s8");
-    context.output(0, Type::f32, context.shape(0) ? std::optional(global_shape(*context.shape(0))) : std::nullopt);
+    make_global(context, Type::f32);
 }
 
 void global_average_pool_integer(RunContext &context)
 {
-    global_pool(context, mean, Type::f32);
+    global_pool(context, Type::f32, mean);
 }
 
 void global_max_pool(RunContext &context)
 {
-    global_pool(context, [](std::span<const float> values) { return *std::max_element(values.begin(), values.end()); });
+    global_pool(context, context.inputs[0].type(),
+                [](std::span<const float> values) { return *std::max_element(values.begin(), values.end()); });
 }
 
 void global_lp_pool_rule(ShapeContext &context)
@@ -277,7 +290,7 @@ void global_lp_pool_rule(ShapeContext &context)
 void global_lp_pool(RunContext &context)
 {
     const double p = norm_order(context.node.attributes);
-    global_pool(context, [&](std::span<const float> values) { return norm(values, p); });
+    global_pool(context, context.inputs[0].type(), [&](std::span<const float> values) { return norm(values, p); });
 }
 
 // AdaptiveAvgPool, AdaptiveMaxPool: windows that share the input evenly, overlapping where it does not divide
@@ -460,7 +473,7 @@ constexpr Op rows[] = {
     {"GlobalAveragePool", 1, 1, 1, global_pool_rule, global_average_pool},
     {"GlobalAveragePoolInteger", 1, 1, 1, global_average_pool_integer_rule, global_average_pool_integer},
     {"GlobalLpPool", 1, 1, 1, global_lp_pool_rule, global_lp_pool},
-    {"GlobalMaxPool", 1, 1, 1, global_pool_rule, global_max_pool},
+    {"GlobalMaxPool", 1, 1, 1, global_max_pool_rule, global_max_pool},
     {"LpPool", 1, 1, 1, lp_pool_rule, lp_pool},
     {"MaxPool", 1, 1, 2, max_pool_rule, max_pool},
     {"MaxUnpool", 2, 3, 1, max_unpool_rule, max_unpool},
