@@ -67,6 +67,9 @@ template <size_t N> bool is_any(const Rewriter &graph, int index, const std::arr
     return std::any_of(names.begin(), names.end(), [&](const char *name) { return graph.is(index, name); });
 }
 
+/// Arithmetic, element by element.
+constexpr std::array of_two_numbers{"Add", "Div", "Max", "Min", "Mul", "PRelu", "Sub"};
+
 /// Moves elements of its first input, or takes the largest: what order-preserving functions of the elements commute
 /// with.
 bool moves_elements(const Rewriter &graph, int index)
@@ -320,8 +323,7 @@ class Integration {
     /// Whether the node is arithmetic on f32, element by element, or on computed integers on one grid.
     bool computes_by_element(int index) const
     {
-        static constexpr std::array names{"Add", "Div", "Max", "Min", "Mul", "PRelu", "Sub"};
-        if (is_any(graph_, index, names) || unary_post_op(graph_, index))
+        if (is_any(graph_, index, of_two_numbers) || unary_post_op(graph_, index))
             return graph_.value(graph_.node(index).inputs[0]).type == Type::f32;
         if (!graph_.is(index, "DequantizeLinear"))
             return false;
@@ -691,11 +693,10 @@ class Integration {
 
     // Elementwise arithmetic
 
-    /// The node, which reads `in` on that side, as the first post-op on what `in` is made of; nothing when it is none.
+    /// The node as a post-op on what its input on that side is made of; nothing when it is none.
     std::optional<PostOp> chained(int index, size_t side) const
     {
         static constexpr std::array of_one{"Ceil", "Erf", "Floor", "Log", "Neg", "Reciprocal", "Round"};
-        static constexpr std::array of_two{"Add", "Div", "Max", "Min", "Mul", "PRelu", "Sub"};
         const Node &node = graph_.node(index);
         if (side == 0)
             if (const auto post = unary_post_op(graph_, index))
@@ -706,7 +707,7 @@ class Integration {
             return side == 0 && graph_.scalar(node.inputs[1]) == 2.f ? std::optional(binary("Mul", node.inputs[0]))
                                                                      : std::nullopt;
         const bool commutes = graph_.is(index, "Add") || graph_.is(index, "Mul");
-        if (!is_any(graph_, index, of_two) || node.inputs.size() != 2 || (side == 1 && !commutes))
+        if (!is_any(graph_, index, of_two_numbers) || node.inputs.size() != 2 || (side == 1 && !commutes))
             return {};
         const ValueId operand = node.inputs[1 - side];
         const auto &shape = graph_.value(node.inputs[side]).shape, &made = graph_.value(node.outputs[0]).shape;

@@ -160,7 +160,7 @@ class Elementwise final : public Kernel {
     struct Operand {
         const std::byte *row = nullptr; // at the beginning of the inner loop
         float *spread = nullptr;        // for other than f32, and unless Way::each or one
-        std::byte *rows = nullptr;      // for Way::rows
+        std::byte *rows = nullptr;      // for Way::rows and held
     };
 
     /// Bytes of scratch memory for a block of f32. A few lines more than a page: a number that is read lies where none
