@@ -497,13 +497,26 @@ GstClockTime frame_duration_of(const GstCaps *caps)
     return gst_util_uint64_scale_int(GST_SECOND, denominator, numerator);
 }
 
+/// Upstream's answer, which comes before the pipeline asks; one that does not know is not live.
+bool is_upstream_live(LeatAsyncFilter *self)
+{
+    const std::unique_ptr<GstQuery, decltype(&gst_query_unref)> query(gst_query_new_latency(), gst_query_unref);
+    if (!gst_pad_peer_query(self->sinkpad, query.get()))
+        return false;
+    gboolean live;
+    gst_query_parse_latency(query.get(), &live, nullptr, nullptr);
+    return live;
+}
+
 bool take_caps(LeatAsyncFilter *self, GstEvent *event)
 {
     GstCaps *caps;
     gst_event_parse_caps(event, &caps);
     if (class_of(self)->set_caps && !class_of(self)->set_caps(self, caps))
         return false;
+    const bool live = is_upstream_live(self);
     std::lock_guard lock(self->state->mutex);
+    self->state->live = live;
     self->state->frame_duration = frame_duration_of(caps);
     return true;
 }
@@ -688,6 +701,12 @@ void hold(LeatAsyncFilter *self, AsyncQueue::Entry &entry)
 void release(LeatAsyncFilter *self, AsyncQueue::Handle entry)
 {
     self->state->queue.release(*entry);
+}
+
+bool is_live(LeatAsyncFilter *self)
+{
+    std::lock_guard lock(self->state->mutex);
+    return self->state->live;
 }
 
 AsyncCounts counts(LeatAsyncFilter *self)

@@ -107,6 +107,9 @@ void hold(LeatAsyncFilter *, AsyncQueue::Entry &);
 /// That piece of work has ended. Any thread. The element may be gone afterwards.
 void release(LeatAsyncFilter *, AsyncQueue::Handle);
 
+/// Whether frames come at their own time. Any thread.
+bool is_live(LeatAsyncFilter *);
+
 /// What went through since the element last went to PAUSED.
 struct AsyncCounts {
     uint64_t frames_in = 0, frames_out = 0;

@@ -6,8 +6,8 @@
 namespace leat {
 
 /// How many buffers may be inside where nobody asked for a number: as many as the device wants, but of a fast model as
-/// many as leave in some milliseconds. So long the system may let upstream's threads wait for a processor, and a device
-/// that has done all that is inside would wait with them.
+/// many as leave in some milliseconds, and two bursts. So long the system may let upstream's threads wait for a
+/// processor, and a device that has done all that is inside would wait with them.
 class Backlog {
   public:
     using Clock = std::chrono::steady_clock;
@@ -21,13 +21,21 @@ class Backlog {
         last_ = now;
     }
 
-    /// `depth`: as many as the device wants.
-    size_t places(size_t depth) const
+    /// How many buffers of `bytes` each upstream should make in a row, where they may wait: what it loads into its
+    /// caches again after each wait, its code and the pictures that it refers to, then counts for little.
+    static size_t burst(size_t bytes)
+    {
+        constexpr size_t enough = 4 << 20, most = 8;
+        return std::clamp<size_t>(enough / std::max<size_t>(bytes, 1), 1, most);
+    }
+
+    /// `depth`: as many as the device wants. `burst`: as many as upstream makes in a row.
+    size_t places(size_t depth, size_t burst) const
     {
         constexpr Clock::duration covered = std::chrono::milliseconds(16);
         constexpr Clock::duration::rep most = 16;
         const auto leaving = covered / std::max(interval_, Clock::duration(1));
-        return std::max(depth, static_cast<size_t>(std::min(leaving, most)));
+        return std::max({depth, static_cast<size_t>(std::min(leaving, most)), 2 * burst});
     }
 
   private:

@@ -119,7 +119,7 @@ template <class T> class OrderedQueue {
     /// item.
     void wait_for_room(size_t places)
     {
-        constexpr size_t burst = 4;
+        constexpr size_t burst = 8;
         std::unique_lock lock(mutex_);
         if (closed_ || counted_ < places)
             return;

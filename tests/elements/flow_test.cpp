@@ -105,7 +105,7 @@ constexpr int depth = 4;
 
 std::vector<PropertyValue> settings(const TemporaryFolder &folder)
 {
-    return on_fake(write_detector(folder), "latency_ms=2,depth=" + std::to_string(depth));
+    return on_fake(write_detector(folder), "latency_ms=2", {{"nireq", std::to_string(depth)}});
 }
 
 TEST(Flow, ReachesUpstreamWithinTheBuffersInFlight)

@@ -58,7 +58,7 @@ TEST(OrderedQueue, WhoeverEntersIsWokenForSeveralAtATime)
     EXPECT_GE(free_when_it_goes_on(2), 1);
     EXPECT_GE(free_when_it_goes_on(4), 2);
     EXPECT_GE(free_when_it_goes_on(8), 4);
-    EXPECT_GE(free_when_it_goes_on(16), 4);
+    EXPECT_GE(free_when_it_goes_on(16), 8);
 }
 
 TEST(Backlog, IsAsManyAsLeaveInAWhile)
@@ -69,14 +69,35 @@ TEST(Backlog, IsAsManyAsLeaveInAWhile)
         for (int i = 0; i < 300; i++)
             backlog.left(now += interval);
     };
-    EXPECT_EQ(backlog.places(4), 4u) << "nothing has left yet";
+    EXPECT_EQ(backlog.places(4, 1), 4u) << "nothing has left yet";
     leave(1999us);
-    EXPECT_EQ(backlog.places(4), 8u);
+    EXPECT_EQ(backlog.places(4, 1), 8u);
     leave(100us);
-    EXPECT_EQ(backlog.places(4), 16u) << "no more than this";
-    EXPECT_EQ(backlog.places(20), 20u) << "but never fewer than the device wants";
+    EXPECT_EQ(backlog.places(4, 1), 16u) << "no more than this";
+    EXPECT_EQ(backlog.places(20, 1), 20u) << "but never fewer than the device wants";
     leave(33ms);
-    EXPECT_EQ(backlog.places(4), 4u) << "a camera";
+    EXPECT_EQ(backlog.places(4, 1), 4u) << "a slow model";
+    EXPECT_EQ(backlog.places(4, 8), 16u) << "two bursts";
+    EXPECT_EQ(backlog.places(32, 8), 32u);
+}
+
+TEST(Backlog, BurstsOfLargeFramesAreShort)
+{
+    EXPECT_EQ(Backlog::burst(320 * 240 * 3 / 2), 8u);
+    EXPECT_EQ(Backlog::burst(1280 * 720 * 3 / 2), 3u);
+    EXPECT_EQ(Backlog::burst(1920 * 1080 * 3 / 2), 1u);
+    EXPECT_EQ(Backlog::burst(3840 * 2160 * 3 / 2), 1u);
+}
+
+TEST(Backlog, OnlyASourceThatIsNotLiveWorksInBursts)
+{
+    const TemporaryFolder folder;
+    ElementHarness detect("leatdetect", on_fake(write_detector(folder), "depth=4"));
+    EXPECT_EQ(detect.stat("depth"), "4");
+    gst_harness_set_live(detect.harness(), FALSE);
+    gst_harness_set_src_caps_str(detect.harness(), frame_caps);
+    EXPECT_EQ(detect.stat("depth"), "16");
+    expect_all_frames(detect, 40);
 }
 
 /// Frames whose neighbours end in the wrong order.
