@@ -55,13 +55,13 @@ LeatAsyncFilterClass *class_of(LeatAsyncFilter *self)
 
 size_t depth_of(LeatAsyncFilter *self)
 {
-    return std::max<guint>(1, class_of(self)->depth(self));
+    return class_of(self)->room(self).most;
 }
 
 guint most_depth_of(LeatAsyncFilter *self)
 {
     LeatAsyncFilterClass *klass = class_of(self);
-    return std::max<guint>(1, (klass->most_depth ? klass->most_depth : klass->depth)(self));
+    return klass->most_depth ? klass->most_depth(self) : static_cast<guint>(depth_of(self));
 }
 
 /// What chain() answers for a buffer of the segment that is entering now.
@@ -413,11 +413,11 @@ void start(LeatAsyncFilter *self, const AsyncQueue::Handle &entry, const LivePol
 void wait_for_turn(LeatAsyncFilter *self, const LivePolicy &policy)
 {
     AsyncQueue &queue = self->state->queue;
-    const size_t depth = depth_of(self);
+    const Room room = class_of(self)->room(self);
     switch (policy.late) {
-    case LatePolicy::block: return queue.wait_for_room(depth);
-    case LatePolicy::skip_inference: return queue.wait_for_taker(depth, depth + most_passing);
-    case LatePolicy::drop_oldest: return queue.wait_for_room(2 * depth + most_passing);
+    case LatePolicy::block: return queue.wait_for(room);
+    case LatePolicy::skip_inference: return queue.wait_for_taker(room.most, room.most + most_passing);
+    case LatePolicy::drop_oldest: return queue.wait_for(Room::prompt(2 * room.most + most_passing));
     }
 }
 

@@ -69,10 +69,10 @@ struct LeatAsyncFilterClass {
     gboolean (*open)(LeatAsyncFilter *);
     /// READY to NULL: lets go of what load() and open() got. Optional.
     void (*close)(LeatAsyncFilter *);
-    /// Buffers that may be inside at once, at least 1.
-    guint (*depth)(LeatAsyncFilter *);
+    /// How many buffers may be inside at once, at least 1, and how few are when upstream, once it waits, goes on.
+    leat::Room (*room)(LeatAsyncFilter *);
     /// Buffers that upstream's pool is asked for on top of its own, and the most at work with a late policy. With
-    /// `block` depth() may become more; upstream waits for its pool then. Optional; without it as depth() after open().
+    /// `block` room() may become more; upstream waits for its pool then. Optional; without it as room() after open().
     guint (*most_depth)(LeatAsyncFilter *);
     /// Called on the sink pad's thread, before the buffers with these caps. FALSE refuses the caps. Optional.
     gboolean (*set_caps)(LeatAsyncFilter *, GstCaps *);

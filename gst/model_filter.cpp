@@ -179,7 +179,7 @@ struct ModelFilterState {
     bool bounded = false;     // latency-bound: the model's depth changes, up to that one
     bool has_backlog = false; // nothing but the model bounds how many frames are inside, as `backlog` says
     Backlog backlog;
-    size_t burst = 1; // frames that upstream makes in a row where it need not be in time
+    size_t burst = 1; // frames that upstream makes in a row where they need not leave soon
     uint64_t inferred = 0, skipped = 0, jobs = 0;
     int in_flight = 0, most_in_flight = 0;
     Durations queued, preprocess, inference, decode;
@@ -337,22 +337,16 @@ guint most_depth(LeatAsyncFilter *filter)
     return state.depth;
 }
 
-/// Frames that may be inside now. The caller holds the state's mutex.
-guint places(const ModelFilterState &state, bool live)
+Room room(LeatAsyncFilter *filter)
 {
-    if (state.has_backlog)
-        return static_cast<guint>(state.backlog.places(state.depth, live ? 1 : state.burst));
-    if (!state.bounded || !state.model)
-        return state.depth;
-    return std::min(state.depth, static_cast<guint>(std::max(1, state.model->compiled->depth())));
-}
-
-guint depth(LeatAsyncFilter *filter)
-{
-    ModelFilterState &state = state_of(filter);
     const bool live = is_live(filter);
+    ModelFilterState &state = state_of(filter);
     std::lock_guard lock(state.mutex);
-    return places(state, live);
+    if (state.has_backlog)
+        return state.backlog.room(state.depth, live ? 1 : state.burst);
+    if (!state.bounded || !state.model)
+        return Room::prompt(state.depth);
+    return Room::prompt(std::min(state.depth, static_cast<guint>(std::max(1, state.model->compiled->depth()))));
 }
 
 gboolean set_caps(LeatAsyncFilter *filter, GstCaps *caps)
@@ -571,14 +565,14 @@ GstStructure *settings_structure(const ImageModel &model)
 GstStructure *stats(LeatModelFilter *self, const char *name)
 {
     const AsyncCounts passed = counts(LEAT_ASYNC_FILTER(self));
-    const guint places = depth(LEAT_ASYNC_FILTER(self));
+    const auto depth = static_cast<guint>(room(LEAT_ASYNC_FILTER(self)).most);
     ModelFilterState &state = *self->state;
     std::lock_guard lock(state.mutex);
     GstStructure *stats = gst_structure_new(
         name, "frames-in", G_TYPE_UINT64, passed.frames_in, "frames-out", G_TYPE_UINT64, passed.frames_out, "inferred",
         G_TYPE_UINT64, state.inferred, "skipped", G_TYPE_UINT64, state.skipped, "late-skipped", G_TYPE_UINT64,
         passed.late_skipped, "late-dropped", G_TYPE_UINT64, passed.late_dropped, "qos-late", G_TYPE_UINT64,
-        passed.qos_late, "jobs", G_TYPE_UINT64, state.jobs, "depth", G_TYPE_UINT, places, "in-flight", G_TYPE_INT,
+        passed.qos_late, "jobs", G_TYPE_UINT64, state.jobs, "depth", G_TYPE_UINT, depth, "in-flight", G_TYPE_INT,
         state.in_flight, "most-in-flight", G_TYPE_INT, state.most_in_flight, "latency-p50-ms", G_TYPE_DOUBLE,
         milliseconds(passed.latency_p50), "latency-p95-ms", G_TYPE_DOUBLE, milliseconds(passed.latency_p95),
         "latency-p99-ms", G_TYPE_DOUBLE, milliseconds(passed.latency_p99), "reported-latency-ms", G_TYPE_DOUBLE,
@@ -709,7 +703,7 @@ std::vector<Property<M>> common_properties()
         integer(&M::nireq, "nireq", "Number of inference requests",
                 "Frames that may be inside the element at once; upstream waits beyond that. 1 works on one frame at a "
                 "time; 0 takes as many as the device needs, and of a fast model as many as leave in "
-                "16 ms, or from a source that is not live two bursts of 4 MB, of no more than 8 frames each",
+                "16 ms, and of small frames from a source that is not live 5 MB more, up to 12",
                 0, 1024, before_start),
         integer(&M::num_streams, "num-streams", "Number of streams",
                 "Jobs that the CPU runs side by side; 0 follows performance-hint", 0, 1024, before_start),
@@ -901,7 +895,7 @@ static void leat_model_filter_class_init(LeatModelFilterClass *klass)
     filter_class->load = leat::load;
     filter_class->open = leat::open;
     filter_class->close = leat::close;
-    filter_class->depth = leat::depth;
+    filter_class->room = leat::room;
     filter_class->most_depth = leat::most_depth;
     filter_class->set_caps = leat::set_caps;
     filter_class->policy = leat::policy;

@@ -1,4 +1,6 @@
 #pragma once
+#include "gst/backlog.h"
+
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
@@ -14,7 +16,7 @@ namespace leat {
 /// Items enter in order, become ready in any order, and leave in order.
 ///
 /// One thread enters (the sink pad's), one takes (the source pad's task), any thread holds and releases. `T` says with
-/// `bool counts() const` whether it takes one of the places that wait_for_room() watches. An entry at work, from
+/// `bool counts() const` whether it takes one of the places that wait_for() watches. An entry at work, from
 /// begin() until it has left and nothing holds it any more, has one of the places that begin() watches.
 template <class T> class OrderedQueue {
   public:
@@ -114,16 +116,13 @@ template <class T> class OrderedQueue {
         return entry;
     }
 
-    /// When `places` counted items or more are inside, waits until they are half as many, or `burst` fewer, or the
-    /// queue is closed: whoever enters then works for a while, on its data in its caches, instead of waking for each
-    /// item.
-    void wait_for_room(size_t places)
+    /// Waits if there is no room for a counted item, or until the queue is closed.
+    void wait_for(const Room &room)
     {
-        constexpr size_t burst = 8;
         std::unique_lock lock(mutex_);
-        if (closed_ || counted_ < places)
+        if (closed_ || counted_ < room.most)
             return;
-        resume_at_ = std::max(places / 2, places - std::min(places, burst));
+        resume_at_ = room.few;
         room_changed_.wait(lock, [&] { return closed_ || counted_ <= resume_at_; });
         resume_at_ = always;
     }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <hwy/cache_control.h>
 #include <list>
 #include <vector>
 
@@ -84,8 +85,8 @@ class ResampledPlane {
     /// Makes the rows that the tensor's row needs.
     void move_to(int tensor_row)
     {
-        const Taps taps =
-            rows_.taps(static_cast<double>(matrix_.d) * tensor_row + matrix_.ty, std::fabs(matrix_.d), filter_);
+        prefetch(taps_of(tensor_row + rows_ahead));
+        const Taps taps = taps_of(tensor_row);
         if (taps.count > 2) {
             average(taps);
             return;
@@ -101,6 +102,9 @@ class ResampledPlane {
 
   private:
     static constexpr size_t most_components = 3;
+    /// A frame that another core has decoded comes from its caches, too far away for a processor to fetch it by itself
+    /// in time.
+    static constexpr int rows_ahead = 4;
 
     struct Slot {
         int row = -1;
@@ -112,6 +116,11 @@ class ResampledPlane {
         const PixelLayout &layout = layout_of(image.format);
         return *std::find_if(layout.components.begin(), layout.components.begin() + layout.count,
                              [&](const Component &component) { return component.plane == plane; });
+    }
+
+    Taps taps_of(int tensor_row) const
+    {
+        return rows_.taps(static_cast<double>(matrix_.d) * tensor_row + matrix_.ty, std::fabs(matrix_.d), filter_);
     }
 
     size_t components() const { return std::min<size_t>(component_.step, most_components); }
@@ -127,12 +136,26 @@ class ResampledPlane {
         return slot;
     }
 
+    /// Where the samples of a row begin.
+    const uint8_t *samples_of(int row) const
+    {
+        return plane_.data + row * plane_.stride + samples_.origin * component_.step;
+    }
+
+    void prefetch(const Taps &taps) const
+    {
+        constexpr int cache_line = 64;
+        const int bytes = (samples_.end - samples_.origin) * component_.step;
+        for (int tap = 0; tap < taps.count; tap++)
+            for (int i = 0; i < bytes; i += cache_line)
+                hwy::Prefetch(samples_of(taps.first + tap) + i);
+    }
+
     void fill(Slot &slot, int row)
     {
         const int step = component_.step;
         uint8_t *split[] = {split_[0].get(), split_[1].get(), split_[2].get()};
-        split_row(plane_.data + row * plane_.stride + samples_.origin * step, samples_.end - samples_.origin, step,
-                  split);
+        split_row(samples_of(row), samples_.end - samples_.origin, step, split);
         for (size_t i = 0; i < components(); i++)
             for (const ColumnTable &table : tables_)
                 resample_row(split[i], table, &table != tables_.data(), slot.resampled[i].get());

@@ -27,8 +27,9 @@ bool sleeps(pid_t thread)
 }
 
 /// Of `places` that were all taken, whoever enters goes on once so many are free.
-int free_when_it_goes_on(int places)
+int free_when_it_goes_on(const Room &room)
 {
+    const auto places = static_cast<int>(room.most);
     OrderedQueue<Counted> queue;
     queue.set_closed(false);
     for (int i = 0; i < places; i++)
@@ -37,7 +38,7 @@ int free_when_it_goes_on(int places)
     std::atomic<pid_t> waiting = 0;
     std::thread upstream([&] {
         waiting = gettid();
-        queue.wait_for_room(static_cast<size_t>(places));
+        queue.wait_for(room);
         seen = free.load();
     });
     while (!waiting || !sleeps(waiting))
@@ -54,11 +55,12 @@ int free_when_it_goes_on(int places)
 TEST(OrderedQueue, WhoeverEntersIsWokenForSeveralAtATime)
 {
     // Never sooner; how much later is up to the system.
-    EXPECT_GE(free_when_it_goes_on(1), 1);
-    EXPECT_GE(free_when_it_goes_on(2), 1);
-    EXPECT_GE(free_when_it_goes_on(4), 2);
-    EXPECT_GE(free_when_it_goes_on(8), 4);
-    EXPECT_GE(free_when_it_goes_on(16), 8);
+    EXPECT_GE(free_when_it_goes_on(Room::prompt(1)), 1);
+    EXPECT_GE(free_when_it_goes_on(Room::prompt(2)), 1);
+    EXPECT_GE(free_when_it_goes_on(Room::prompt(4)), 2);
+    EXPECT_GE(free_when_it_goes_on(Room::prompt(8)), 4);
+    EXPECT_GE(free_when_it_goes_on(Room::prompt(16)), 4);
+    EXPECT_GE(free_when_it_goes_on({16, 4}), 12);
 }
 
 TEST(Backlog, IsAsManyAsLeaveInAWhile)
@@ -69,24 +71,29 @@ TEST(Backlog, IsAsManyAsLeaveInAWhile)
         for (int i = 0; i < 300; i++)
             backlog.left(now += interval);
     };
-    EXPECT_EQ(backlog.places(4, 1), 4u) << "nothing has left yet";
+    const auto places = [&](size_t depth) { return backlog.room(depth, 1).most; };
+    EXPECT_EQ(places(4), 4u) << "nothing has left yet";
     leave(1999us);
-    EXPECT_EQ(backlog.places(4, 1), 8u);
+    EXPECT_EQ(places(4), 8u);
     leave(100us);
-    EXPECT_EQ(backlog.places(4, 1), 16u) << "no more than this";
-    EXPECT_EQ(backlog.places(20, 1), 20u) << "but never fewer than the device wants";
+    EXPECT_EQ(places(4), 16u) << "no more than this";
+    EXPECT_EQ(places(20), 20u) << "but never fewer than the device wants";
     leave(33ms);
-    EXPECT_EQ(backlog.places(4, 1), 4u) << "a slow model";
-    EXPECT_EQ(backlog.places(4, 8), 16u) << "two bursts";
-    EXPECT_EQ(backlog.places(32, 8), 32u);
+    EXPECT_EQ(places(4), 4u) << "a slow model";
 }
 
-TEST(Backlog, BurstsOfLargeFramesAreShort)
+TEST(Backlog, HasRoomForBurstsOfSmallFrames)
 {
-    EXPECT_EQ(Backlog::burst(320 * 240 * 3 / 2), 8u);
-    EXPECT_EQ(Backlog::burst(1280 * 720 * 3 / 2), 3u);
-    EXPECT_EQ(Backlog::burst(1920 * 1080 * 3 / 2), 1u);
-    EXPECT_EQ(Backlog::burst(3840 * 2160 * 3 / 2), 1u);
+    const auto burst = [](size_t width, size_t height) { return Backlog::burst(width * height * 3 / 2); };
+    EXPECT_EQ(burst(0, 0), 12u);
+    EXPECT_EQ(burst(320, 240), 12u);
+    EXPECT_EQ(burst(1280, 720), 3u);
+    EXPECT_EQ(burst(3840, 2160), 1u);
+    const Backlog backlog;
+    EXPECT_EQ(backlog.room(4, burst(320, 240)).most, 16u);
+    EXPECT_EQ(backlog.room(4, burst(320, 240)).few, 4u);
+    EXPECT_EQ(backlog.room(4, burst(1280, 720)).few, 4u) << "a device has its work while the burst comes";
+    EXPECT_EQ(backlog.room(4, burst(3840, 2160)).most, 4u);
 }
 
 TEST(Backlog, OnlyASourceThatIsNotLiveWorksInBursts)
