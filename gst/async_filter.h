@@ -46,7 +46,7 @@ struct AsyncFilterState;
 /// Base of the elements that work on several buffers at once: "sink" and "src" pads, one ordered queue between them.
 ///
 /// The sink pad's thread puts a buffer into the queue and lets the subclass start work on it. Once as many buffers as
-/// depth() says are inside it waits until there is room for several: that is the only back-pressure. A task on the
+/// room() says are inside it waits until there is room for several: that is the only back-pressure. A task on the
 /// source pad takes the oldest buffer whose work has ended, lets the subclass finish it, and pushes it with no lock
 /// held. Serialized events and queries travel in the same queue, so they keep their place. What downstream answers goes
 /// back to upstream with the next buffers.
