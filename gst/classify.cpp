@@ -11,17 +11,20 @@ G_DEFINE_TYPE(LeatClassify, leat_classify, LEAT_TYPE_MODEL_FILTER)
 namespace leat {
 namespace {
 
+DecodeOptions of_the_best(const ModelSettings &settings)
+{
+    DecodeOptions options = decode_options(settings);
+    options.max_objects = 1;
+    return options;
+}
+
 void attach_classes(GstBuffer *buffer, const RegionResults &results)
 {
-    const ImageModel &model = results.model;
-    DecodeOptions options = decode_options(results.settings);
-    options.max_objects = 1;
-    const Results decoded = model.decoder->decode(model.facts, model.spec, options, results.outputs);
     std::set<std::string> seen; // the best class of each output comes first
-    for (const Classification &best : decoded.classes)
+    for (const Classification &best : results.decoded.classes)
         if (seen.insert(best.output).second)
             add_class(buffer, results.frame_width, results.frame_height, results.region.meta,
-                      {model.label(best.label_id), best.label_id, best.score, results.model_name, best.output});
+                      {results.model.label(best.label_id), best.label_id, best.score, results.model_name, best.output});
 }
 
 std::vector<Property<ModelSettings>> properties()
@@ -44,6 +47,7 @@ static void leat_classify_class_init(LeatClassifyClass *klass)
 {
     leat_model_filter_class_add_properties(klass, leat::properties());
     klass->task = [] { return std::optional(leat::Task::classify); };
+    klass->decode_options = leat::of_the_best;
     klass->attach = leat::attach_classes;
     gst_element_class_set_static_metadata(
         GST_ELEMENT_CLASS(klass), "Leat classifier", "Filter/Analyzer/Video",

@@ -13,17 +13,14 @@ namespace {
 
 void attach_objects(GstBuffer *buffer, const RegionResults &results)
 {
-    const ImageModel &model = results.model;
-    const Results decoded =
-        model.decoder->decode(model.facts, model.spec, decode_options(results.settings), results.outputs);
-    for (const Object &object : decoded.objects) {
+    for (const Object &object : results.decoded.objects) {
         FoundObject found;
         found.box = box_in_frame(object, results.to_frame, results.frame_width, results.frame_height);
         if (!(found.box.width > 0 && found.box.height > 0))
             continue;
         found.confidence = object.score;
         found.label_id = object.label_id;
-        found.label = model.label(object.label_id);
+        found.label = results.model.label(object.label_id);
         found.parent_id = results.region.id;
         for (const Object::Keypoint &point : object.keypoints) {
             const Point mapped = to_frame(results.to_frame, {point.x, point.y});
@@ -57,6 +54,7 @@ static void leat_detect_class_init(LeatDetectClass *klass)
 {
     leat_model_filter_class_add_properties(klass, leat::properties());
     klass->task = [] { return std::optional(leat::Task::detect); };
+    klass->decode_options = leat::decode_options;
     klass->attach = leat::attach_objects;
     gst_element_class_set_static_metadata(
         GST_ELEMENT_CLASS(klass), "Leat object detector", "Filter/Analyzer/Video",

@@ -148,14 +148,21 @@ uint64_t next_stream()
     return ++streams;
 }
 
+/// A region of a frame at work.
+struct RegionWork {
+    Job job;
+    int index = -1; // in regions_of_interest(); -1: the whole frame
+    Affine to_frame;
+    Results decoded;
+    AsyncQueue::Clock::duration decoding{};
+};
+
 /// A frame at work: one job for each region that the model sees.
 struct FrameWork {
     int width = 0, height = 0;
-    std::deque<Job> jobs;          // a deque: jobs must not move
-    std::vector<int> regions;      // for each job the index in regions_of_interest(); -1: the whole frame
-    std::vector<Affine> to_frames; // for each job
+    const ImageModel *model = nullptr; // the element's, which stays as long as something is at work
+    std::deque<RegionWork> regions;    // a deque: jobs must not move
     std::atomic<size_t> unfinished = 0;
-    CompiledModel *compiled = nullptr;
     std::exception_ptr error; // the frame could not be given to the model
 };
 
@@ -377,14 +384,14 @@ std::vector<ChosenRegion> choose_regions(GstBuffer *buffer, const ModelSettings 
     return chosen;
 }
 
-void fill(FrameWork &work, const Image &frame, const std::vector<ChosenRegion> &regions, const ImageModel &model)
+void fill(FrameWork &work, const Image &frame, const std::vector<ChosenRegion> &regions)
 {
     for (const ChosenRegion &region : regions) {
-        Job &job = work.jobs.emplace_back();
-        job.images.push_back(with_region(frame, model.spec, region.rectangle));
-        job.inputs = model.constants;
-        work.regions.push_back(region.index);
-        work.to_frames.push_back(job.images.front().to_frame);
+        RegionWork &at_work = work.regions.emplace_back();
+        at_work.index = region.index;
+        at_work.job.images.push_back(with_region(frame, work.model->spec, region.rectangle));
+        at_work.job.inputs = work.model->constants;
+        at_work.to_frame = at_work.job.images.front().to_frame;
     }
 }
 
@@ -392,6 +399,23 @@ LivePolicy policy(LeatAsyncFilter *filter)
 {
     const auto settings = LEAT_MODEL_FILTER(filter)->settings->now();
     return {settings->late_policy, std::chrono::milliseconds(settings->max_latency)};
+}
+
+/// Reads the outputs while they are in the caches of the core that wrote them, and lets go of them.
+void decode(LeatModelFilter *self, const ImageModel &model, RegionWork &region)
+{
+    const auto decode_options = LEAT_MODEL_FILTER_GET_CLASS(self)->decode_options;
+    if (!decode_options || region.job.error)
+        return;
+    const auto begin = AsyncQueue::Clock::now();
+    try {
+        region.decoded =
+            model.decoder->decode(model.facts, model.spec, decode_options(*self->settings->now()), region.job.outputs);
+        region.job.outputs.clear();
+    } catch (...) {
+        region.job.error = std::current_exception();
+    }
+    region.decoding = AsyncQueue::Clock::now() - begin;
 }
 
 /// A device's thread: one job less. The entry's release comes last, because the element may be gone after it.
@@ -412,15 +436,18 @@ void submit(LeatAsyncFilter *filter, const AsyncQueue::Handle &entry)
     {
         std::lock_guard lock(state.mutex);
         state.inferred++;
-        state.in_flight += !work->jobs.empty();
+        state.in_flight += !work->regions.empty();
         state.most_in_flight = std::max(state.most_in_flight, state.in_flight);
     }
-    work->unfinished = work->jobs.size();
-    for (Job &job : work->jobs) {
+    work->unfinished = work->regions.size();
+    for (RegionWork &region : work->regions) {
         hold(filter, *entry);
-        job.stream = state.stream;
-        job.done = [filter, entry, work](Job &) mutable { end_job(filter, std::move(entry), std::move(work)); };
-        work->compiled->submit(job);
+        region.job.stream = state.stream;
+        region.job.done = [filter, entry, work, &region](Job &) mutable {
+            decode(LEAT_MODEL_FILTER(filter), *work->model, region);
+            end_job(filter, std::move(entry), std::move(work));
+        };
+        work->model->compiled->submit(region.job);
     }
 }
 
@@ -442,8 +469,7 @@ gboolean prepare(LeatAsyncFilter *filter, AsyncItem &item)
     }
     auto work = std::make_shared<FrameWork>();
     item.work = work;
-    const auto model = model_of(state);
-    work->compiled = model->compiled.get();
+    work->model = model_of(state).get();
     try {
         if (settings->inference_region == InferenceRegion::roi_list)
             item.object.reset(GST_MINI_OBJECT_CAST(adopt_analytics(GST_BUFFER_CAST(item.object.release()))));
@@ -452,10 +478,10 @@ gboolean prepare(LeatAsyncFilter *filter, AsyncItem &item)
         work->height = GST_VIDEO_INFO_HEIGHT(&state.info);
         const auto regions = choose_regions(buffer, *settings, work->width, work->height);
         if (!regions.empty())
-            fill(*work, image_of(buffer, state.info), regions, *model);
+            fill(*work, image_of(buffer, state.info), regions);
     } catch (...) {
         work->error = std::current_exception();
-        work->jobs.clear();
+        work->regions.clear();
     }
     return TRUE;
 }
@@ -463,28 +489,25 @@ gboolean prepare(LeatAsyncFilter *filter, AsyncItem &item)
 void count(ModelFilterState &state, const FrameWork &work)
 {
     std::lock_guard lock(state.mutex);
-    state.jobs += work.jobs.size();
-    for (const Job &job : work.jobs) {
-        state.queued.add(job.started - job.submitted);
-        state.preprocess.add(job.prepared - job.started);
-        state.inference.add(job.finished - job.prepared);
+    state.jobs += work.regions.size();
+    for (const RegionWork &region : work.regions) {
+        state.queued.add(region.job.started - region.job.submitted);
+        state.preprocess.add(region.job.prepared - region.job.started);
+        state.inference.add(region.job.finished - region.job.prepared);
     }
 }
 
 void attach(LeatModelFilter *self, GstBuffer *buffer, const FrameWork &work)
 {
-    const auto settings = self->settings->now();
-    const auto model = model_of(*self->state);
     const auto found = regions_of_interest(buffer, work.width, work.height);
     const RegionOfInterest whole{nullptr, 0, "",
                                  Region{0, 0, static_cast<float>(work.width), static_cast<float>(work.height)}};
-    for (size_t i = 0; i < work.jobs.size(); i++) {
-        if (work.jobs[i].error)
-            std::rethrow_exception(work.jobs[i].error);
-        const RegionOfInterest &region = work.regions[i] < 0 ? whole : found.at(static_cast<size_t>(work.regions[i]));
-        LEAT_MODEL_FILTER_GET_CLASS(self)->attach(buffer,
-                                                  {*model, *settings, self->state->model_name, region,
-                                                   work.to_frames[i], work.width, work.height, work.jobs[i].outputs});
+    for (const RegionWork &done : work.regions) {
+        if (done.job.error)
+            std::rethrow_exception(done.job.error);
+        const RegionOfInterest &region = done.index < 0 ? whole : found.at(static_cast<size_t>(done.index));
+        LEAT_MODEL_FILTER_GET_CLASS(self)->attach(buffer, {*work.model, self->state->model_name, region, done.to_frame,
+                                                           work.width, work.height, done.decoded, done.job.outputs});
     }
 }
 
@@ -493,11 +516,11 @@ GstBuffer *with_results(LeatModelFilter *self, GstBuffer *buffer, FrameWork &wor
 {
     count(*self->state, work);
     if (const auto timeline = active_timeline())
-        for (const Job &job : work.jobs)
-            self->state->tracks.draw(*timeline, GST_ELEMENT(self), job);
-    for (Job &job : work.jobs)
-        job.images.clear(); // they keep the buffer mapped and not writable
-    if (!work.error && work.jobs.empty())
+        for (const RegionWork &region : work.regions)
+            self->state->tracks.draw(*timeline, GST_ELEMENT(self), region.job);
+    for (RegionWork &region : work.regions)
+        region.job.images.clear(); // they keep the buffer mapped and not writable
+    if (!work.error && work.regions.empty())
         return buffer;
     buffer = work.error ? buffer : gst_buffer_make_writable(buffer);
     try {
@@ -505,8 +528,11 @@ GstBuffer *with_results(LeatModelFilter *self, GstBuffer *buffer, FrameWork &wor
             std::rethrow_exception(work.error);
         const auto begin = AsyncQueue::Clock::now();
         attach(self, buffer, work);
+        auto took = AsyncQueue::Clock::now() - begin;
+        for (const RegionWork &region : work.regions)
+            took += region.decoding;
         std::lock_guard lock(self->state->mutex);
-        self->state->decode.add(AsyncQueue::Clock::now() - begin);
+        self->state->decode.add(took);
         return buffer;
     } catch (...) {
         gst_buffer_unref(buffer);

@@ -51,12 +51,12 @@ struct ModelSettings {
 /// What a model said of one region of a frame, for an element to attach.
 struct RegionResults {
     const ImageModel &model;
-    const ModelSettings &settings;
     const std::string &model_name; ///< file without folder and extension
     const RegionOfInterest &region;
     const Affine &to_frame; ///< tensor pixel -> frame pixel
     int frame_width, frame_height;
-    std::span<const Tensor> outputs;
+    const Results &decoded;
+    std::span<const Tensor> outputs; ///< of an element that decodes nothing
 };
 
 DecodeOptions decode_options(const ModelSettings &);
@@ -81,6 +81,8 @@ struct LeatModelFilter {
 struct LeatModelFilterClass {
     LeatAsyncFilterClass parent_class;
     std::optional<leat::Task> (*task)(); ///< what the model must be able to do; nothing: raw inference
+    /// How to decode what the model says. Any thread. Nothing for raw inference.
+    leat::DecodeOptions (*decode_options)(const leat::ModelSettings &);
     /// Puts the results of one region on the writable buffer. Throws Error when the outputs cannot be read.
     void (*attach)(GstBuffer *, const leat::RegionResults &);
 };
