@@ -176,6 +176,22 @@ TEST(Flow, AFailingJobIsAnError)
     EXPECT_EQ(gst_harness_buffers_received(detect.harness()), 2u);
 }
 
+TEST(Flow, OutputsThatTheDecoderCannotReadAreAnError)
+{
+    const TemporaryFolder folder;
+    for (const char *device : {"CPU", "FAKE(outputs=reference,latency_ms=2,depth=4)"}) {
+        ElementHarness detect("leatdetect", {{"model", write_wrong_detector(folder)}, {"device", device}});
+        GstFlowReturn flow = GST_FLOW_OK;
+        for (guint k = 0; k < 200 && flow == GST_FLOW_OK; k++)
+            flow = detect.push(make_frame(k, 250));
+        EXPECT_EQ(flow, GST_FLOW_ERROR) << device;
+        EXPECT_EQ(detect.error(5),
+                  "output \"boxes\" has the shape 1x1x4, which the decoder cannot read: it wants 1x10x4")
+            << device;
+        EXPECT_EQ(gst_harness_buffers_received(detect.harness()), 0u) << "no frame passes without its results";
+    }
+}
+
 TEST(Flow, ABufferTooSmallIsAnError)
 {
     const TemporaryFolder folder;

@@ -49,6 +49,22 @@ inline std::string write_detector(const TemporaryFolder &folder)
     return folder.write("detector.onnx", onnx_bytes(onnx_model(graph, 13))).string();
 }
 
+/// Writes a detector with one box of a bright frame, none of a dark one, and always two scores: what it says is wrong,
+/// which nobody can know before it has run.
+inline std::string write_wrong_detector(const TemporaryFolder &folder)
+{
+    const std::string graph =
+        "name: \"detector\" " + onnx_input("input", {1, 3, 8, 8}) + onnx_value("output", "scores", {1, 2, 2}) +
+        onnx_value("output", "boxes", {1, -1, 4}) + onnx_mean("input", "mean") +
+        onnx_floats("all", {1, 2, 4}, {0, 0, 1, 1, 0, 0, 1, 1}) + onnx_floats("zeros", {1, 2, 2}, {0, 0, 0, 0}) +
+        onnx_floats("sure", {1, 2, 2}, {0.1f, 0.9f, 0.2f, 0.8f}) + onnx_node("Relu", {"mean"}, "bright") +
+        onnx_node("NonZero", {"bright"}, "places") +
+        onnx_node("Squeeze", {"places"}, "rows", "attribute { name: \"axes\" type: INTS ints: 0 } ") +
+        onnx_node("Gather", {"all", "rows"}, "boxes", "attribute { name: \"axis\" type: INT i: 1 } ") +
+        onnx_node("Mul", {"mean", "zeros"}, "nothing") + onnx_node("Add", {"nothing", "sure"}, "scores");
+    return folder.write("wrong.onnx", onnx_bytes(onnx_model(graph, 11))).string();
+}
+
 /// Writes a classifier: class 0 for dark pictures, class 1 for bright ones. Arithmetic before any convolution tells its
 /// family that the picture goes in as it is.
 inline std::string write_classifier(const TemporaryFolder &folder)
