@@ -61,7 +61,7 @@ size_t depth_of(LeatAsyncFilter *self)
 guint most_depth_of(LeatAsyncFilter *self)
 {
     LeatAsyncFilterClass *klass = class_of(self);
-    return klass->most_depth ? klass->most_depth(self) : static_cast<guint>(depth_of(self));
+    return std::max<guint>(1, klass->most_depth ? klass->most_depth(self) : static_cast<guint>(depth_of(self)));
 }
 
 /// What chain() answers for a buffer of the segment that is entering now.

@@ -10,10 +10,11 @@ namespace leat {
 struct Room {
     size_t most = 0, few = 0;
 
-    /// Until half have left, or four: where a buffer should not stay long.
+    /// Until half have left, or four: where a buffer should not stay long. For one at least.
     static Room prompt(size_t most)
     {
         constexpr size_t several = 4;
+        most = std::max<size_t>(most, 1);
         return {most, std::max(most / 2, most - std::min(most, several))};
     }
 };

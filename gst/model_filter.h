@@ -83,7 +83,7 @@ struct LeatModelFilterClass {
     std::optional<leat::Task> (*task)(); ///< what the model must be able to do; nothing: raw inference
     /// How to decode what the model says. Any thread. Nothing for raw inference.
     leat::DecodeOptions (*decode_options)(const leat::ModelSettings &);
-    /// Puts the results of one region on the writable buffer. Throws Error when the outputs cannot be read.
+    /// Puts the results of one region on the writable buffer. Source pad's thread. Throws Error when it cannot.
     void (*attach)(GstBuffer *, const leat::RegionResults &);
 };
 

@@ -116,7 +116,7 @@ template <class T> class OrderedQueue {
         return entry;
     }
 
-    /// Waits if there is no room for a counted item, or until the queue is closed.
+    /// Where there is no room for a counted item, waits until there is, or until the queue is closed.
     void wait_for(const Room &room)
     {
         std::unique_lock lock(mutex_);

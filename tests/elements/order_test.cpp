@@ -55,6 +55,7 @@ int free_when_it_goes_on(const Room &room)
 TEST(OrderedQueue, WhoeverEntersIsWokenForSeveralAtATime)
 {
     // Never sooner; how much later is up to the system.
+    EXPECT_EQ(Room::prompt(0).most, 1u);
     EXPECT_GE(free_when_it_goes_on(Room::prompt(1)), 1);
     EXPECT_GE(free_when_it_goes_on(Room::prompt(2)), 1);
     EXPECT_GE(free_when_it_goes_on(Room::prompt(4)), 2);
