@@ -7,6 +7,7 @@
 #include <cmath>
 #include <hwy/cache_control.h>
 #include <list>
+#include <memory>
 #include <vector>
 
 namespace leat {
@@ -15,6 +16,21 @@ namespace {
 /// The samples [origin, end) of a row.
 struct SampleRange {
     int origin, end;
+};
+
+/// The samples of an axis that may be read.
+SampleRange range_of(const SampleAxis &axis)
+{
+    return {static_cast<int>(axis.low), static_cast<int>(std::ceil(axis.high)) + 1};
+}
+
+/// Everything that the tables for a row depend on: the tensor's pixels [first, last), each `scale` frame pixels wide.
+struct Columns {
+    float scale, offset;
+    SampleAxis axis;
+    Filter filter;
+    int first, last;
+    bool operator==(const Columns &) const = default;
 };
 
 /// Pair number `number` of a pixel's taps. Shares are rounded so that their sum stays exact; one without taps left has
@@ -33,25 +49,48 @@ SamplePair pair_of(const Taps &taps, int number, const SampleRange &range)
             static_cast<int16_t>(after - between)};
 }
 
-/// Tables for the pixels [first, last), as many as the pixel with the most taps needs.
-std::vector<ColumnTable> column_tables(const Affine &matrix, const SampleAxis &axis, Filter filter, int first, int last,
-                                       const SampleRange &range)
+/// Their shares add up.
+using ColumnTables = std::vector<ColumnTable>;
+
+/// As many as the pixel with the most taps needs.
+ColumnTables column_tables(const Columns &columns)
 {
     std::vector<Taps> taps;
-    taps.reserve(static_cast<size_t>(last - first));
+    taps.reserve(static_cast<size_t>(columns.last - columns.first));
     int most = 0;
-    for (int x = first; x < last; x++) {
-        taps.push_back(axis.taps(static_cast<double>(matrix.a) * x + matrix.tx, std::fabs(matrix.a), filter));
+    for (int x = columns.first; x < columns.last; x++) {
+        taps.push_back(columns.axis.taps(static_cast<double>(columns.scale) * x + columns.offset,
+                                         std::fabs(columns.scale), columns.filter));
         most = std::max(most, taps.back().count);
     }
-    std::vector<ColumnTable> tables;
+    ColumnTables tables;
     std::vector<SamplePair> pairs(taps.size());
     for (int number = 0; 2 * number < most; number++) {
         for (size_t i = 0; i < taps.size(); i++)
-            pairs[i] = pair_of(taps[i], number, range);
+            pairs[i] = pair_of(taps[i], number, range_of(columns.axis));
         tables.emplace_back(pairs);
     }
     return tables;
+}
+
+/// From those that this thread used last, where they are among them: a stream's frames need the same ones.
+std::shared_ptr<const ColumnTables> tables_for(const Columns &columns)
+{
+    struct Used {
+        Columns columns;
+        std::shared_ptr<const ColumnTables> tables;
+    };
+    constexpr size_t most = 8;
+    thread_local std::vector<Used> used; // the last one first
+    auto found = std::find_if(used.begin(), used.end(), [&](const Used &one) { return one.columns == columns; });
+    if (found == used.end()) {
+        auto tables = std::make_shared<const ColumnTables>(column_tables(columns));
+        if (used.size() == most)
+            used.pop_back();
+        found = used.insert(used.end(), {columns, std::move(tables)});
+    }
+    std::rotate(used.begin(), found, found + 1);
+    return used.front().tables;
 }
 
 /// The two rows between which a tensor row lies, for one component.
@@ -65,21 +104,23 @@ class ResampledPlane {
   public:
     ResampledPlane(const Image &image, size_t plane, const Rectangle &picture, Filter filter)
         : matrix_(image.to_frame), filter_(filter), plane_(image.planes[plane]), component_(component_of(image, plane)),
-          rows_(vertical_axis(image, component_.shift)),
-          columns_(horizontal_axis(image, component_.shift)), samples_{static_cast<int>(columns_.low),
-                                                                       static_cast<int>(std::ceil(columns_.high)) + 1},
-          width_(picture.right - picture.left),
-          tables_(column_tables(matrix_, columns_, filter, picture.left, picture.right, samples_))
+          rows_(vertical_axis(image, component_.shift)), width_(picture.right - picture.left)
     {
-        for (auto &row : split_) {
-            row = hwy::AllocateAligned<uint8_t>(static_cast<size_t>(with_slack(samples_.end - samples_.origin)));
-            std::fill_n(row.get(), with_slack(samples_.end - samples_.origin), uint8_t(0));
+        const SampleAxis columns = horizontal_axis(image, component_.shift);
+        samples_ = range_of(columns);
+        tables_ = tables_for({matrix_.a, matrix_.tx, columns, filter, picture.left, picture.right});
+        const int pixels = 1 << component_.shift;
+        plane_rows_ = (image.height + pixels - 1) / pixels;
+        samples_left_ = (image.width + pixels - 1) / pixels - samples_.end;
+        const auto slack = static_cast<size_t>(with_slack(width_));
+        for (size_t i = 0; i < components(); i++) {
+            const auto samples = static_cast<size_t>(with_slack(samples_.end - samples_.origin));
+            split_[i] = hwy::AllocateAligned<uint8_t>(samples);
+            std::fill_n(split_[i].get(), samples, uint8_t(0));
+            for (auto &slot : slots_)
+                slot.resampled[i] = hwy::AllocateAligned<float>(slack);
+            mean_[i] = hwy::AllocateAligned<float>(slack);
         }
-        for (auto &slot : slots_)
-            for (auto &row : slot.resampled)
-                row = hwy::AllocateAligned<float>(static_cast<size_t>(with_slack(width_)));
-        for (auto &row : mean_)
-            row = hwy::AllocateAligned<float>(static_cast<size_t>(with_slack(width_)));
     }
 
     /// Makes the rows that the tensor's row needs.
@@ -93,7 +134,7 @@ class ResampledPlane {
         }
         const Slot &upper = resampled(taps.first);
         const Slot &lower = taps.count == 2 ? resampled(taps.first + 1) : upper;
-        for (size_t i = 0; i < most_components; i++)
+        for (size_t i = 0; i < components(); i++)
             pairs_[i] = {upper.resampled[i].get(), lower.resampled[i].get(), static_cast<float>(1 - taps.head)};
     }
 
@@ -151,14 +192,24 @@ class ResampledPlane {
                 hwy::Prefetch(samples_of(taps.first + tap) + i);
     }
 
+    /// True when the row's samples lie side by side, and memory of the plane behind them.
+    bool serves_in_place(int row) const
+    {
+        const int rows_behind = plane_.stride < 0 ? row : plane_rows_ - 1 - row;
+        return component_.step == 1 && rows_behind * std::abs(plane_.stride) + samples_left_ >= row_slack;
+    }
+
     void fill(Slot &slot, int row)
     {
-        const int step = component_.step;
-        uint8_t *split[] = {split_[0].get(), split_[1].get(), split_[2].get()};
-        split_row(samples_of(row), samples_.end - samples_.origin, step, split);
+        const uint8_t *samples[] = {samples_of(row), nullptr, nullptr};
+        if (!serves_in_place(row)) {
+            uint8_t *split[] = {split_[0].get(), split_[1].get(), split_[2].get()};
+            split_row(samples_of(row), samples_.end - samples_.origin, component_.step, split);
+            std::copy_n(split, components(), samples);
+        }
         for (size_t i = 0; i < components(); i++)
-            for (const ColumnTable &table : tables_)
-                resample_row(split[i], table, &table != tables_.data(), slot.resampled[i].get());
+            for (const ColumnTable &table : *tables_)
+                resample_row(samples[i], table, &table != tables_->data(), slot.resampled[i].get());
     }
 
     void average(const Taps &taps)
@@ -169,7 +220,7 @@ class ResampledPlane {
                 scale_row(slot.resampled[i].get(), width_, static_cast<float>(taps.share(tap)), tap > 0,
                           mean_[i].get());
         }
-        for (size_t i = 0; i < most_components; i++)
+        for (size_t i = 0; i < components(); i++)
             pairs_[i] = {mean_[i].get(), mean_[i].get(), 0};
     }
 
@@ -177,10 +228,11 @@ class ResampledPlane {
     Filter filter_;
     Image::Plane plane_;
     Component component_; ///< one of the plane's
-    SampleAxis rows_, columns_;
-    SampleRange samples_;
+    SampleAxis rows_;
     int width_;
-    std::vector<ColumnTable> tables_; ///< their shares add up
+    SampleRange samples_{};
+    std::shared_ptr<const ColumnTables> tables_;
+    int plane_rows_ = 0, samples_left_ = 0; ///< samples of a row behind the range
     AlignedArray<uint8_t> split_[most_components];
     Slot slots_[2];
     AlignedArray<float> mean_[most_components];

@@ -55,6 +55,7 @@ struct Taps {
 struct SampleAxis {
     double low = 0, high = 0; ///< sample positions are clamped to [low, high]
     int shift = 0;
+    bool operator==(const SampleAxis &) const = default;
     /// Position among the samples for a position in frame pixels.
     double position(double pixel) const;
     /// For a pixel of the tensor centred at that position, which is `size` frame pixels wide.
