@@ -1,15 +1,15 @@
 #include "picture.h"
 
+#include "gst/frame.h"
+
 #include <leat/error.h>
 
 #include <gst/app/gstappsink.h>
 #include <gst/gst.h>
 #include <gst/video/video.h>
 
-#include <array>
 #include <filesystem>
 #include <memory>
-#include <vector>
 
 namespace leat {
 namespace {
@@ -36,12 +36,12 @@ class Pipeline {
   public:
     explicit Pipeline(const std::string &path)
     {
-        // JPEG's own samples pass unconverted: ImageToTensor enlarges chroma better than videoconvert does.
+        // What decoders make passes unconverted: ImageToTensor enlarges chroma better than videoconvert does.
         GError *error = nullptr;
         GstElement *made =
             gst_parse_launch("filesrc name=file ! decodebin ! videoflip video-direction=auto ! videoconvert ! "
                              "appsink name=sink sync=false max-buffers=1 "
-                             "caps=\"video/x-raw,format=I420,colorimetry=1:4:0:0;video/x-raw,format=RGB\"",
+                             "caps=\"video/x-raw,format=(string){I420,NV12,RGB}\"",
                              &error);
         pipeline_.reset(made ? GST_ELEMENT(gst_object_ref_sink(made)) : nullptr);
         if (error) {
@@ -100,41 +100,15 @@ class Pipeline {
     Ref<GstElement> pipeline_, sink_;
 };
 
-/// Each plane of I420 has a component of its own, and RGB's one plane has component 0, so plane p is laid out as
-/// component p. The pixels are copied, without gaps.
-Image copy_of(GstVideoFrame &frame)
-{
-    const GstVideoInfo &info = frame.info;
-    Image image;
-    image.format = GST_VIDEO_INFO_FORMAT(&info) == GST_VIDEO_FORMAT_I420 ? PixelFormat::i420 : PixelFormat::rgb;
-    image.width = info.width;
-    image.height = info.height;
-    image.colour = colour_matrix(image.format, ColourStandard::bt601, ColourRange::full);
-    auto planes = std::make_shared<std::array<std::vector<uint8_t>, 3>>();
-    for (guint p = 0; p < GST_VIDEO_FRAME_N_PLANES(&frame); p++) {
-        const auto *data = static_cast<const uint8_t *>(GST_VIDEO_FRAME_PLANE_DATA(&frame, p));
-        const ptrdiff_t stride = GST_VIDEO_FRAME_PLANE_STRIDE(&frame, p);
-        const ptrdiff_t bytes =
-            ptrdiff_t(GST_VIDEO_FRAME_COMP_WIDTH(&frame, p)) * GST_VIDEO_FRAME_COMP_PSTRIDE(&frame, p);
-        std::vector<uint8_t> &pixels = (*planes)[p];
-        for (int y = 0; y < GST_VIDEO_FRAME_COMP_HEIGHT(&frame, p); y++)
-            pixels.insert(pixels.end(), data + y * stride, data + y * stride + bytes);
-        image.planes[p] = {pixels.data(), bytes};
-    }
-    image.owner = std::move(planes);
-    return image;
-}
-
+/// Decoders lend buffers of which they have few.
 Image copy_of(GstSample *sample)
 {
     GstVideoInfo info;
-    GstVideoFrame frame;
-    if (!gst_video_info_from_caps(&info, gst_sample_get_caps(sample)) ||
-        !gst_video_frame_map(&frame, &info, gst_sample_get_buffer(sample), GST_MAP_READ))
+    if (!gst_video_info_from_caps(&info, gst_sample_get_caps(sample)))
         throw Error("its pixels cannot be read");
-    Image image = copy_of(frame);
-    gst_video_frame_unmap(&frame);
-    return image;
+    GstBuffer *copy = gst_buffer_copy_deep(gst_sample_get_buffer(sample));
+    const std::unique_ptr<GstBuffer, decltype(&gst_buffer_unref)> owner(copy, gst_buffer_unref);
+    return image_of(copy, info);
 }
 
 } // namespace

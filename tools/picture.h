@@ -8,7 +8,8 @@
 namespace leat {
 
 /// Decodes a picture file with GStreamer, the first frame when there are several, turned as its orientation tag says.
-/// RGB or, from most JPEG, full-range I420; the image owns its pixels. Throws Error that names the file.
+/// As it was decoded when that is I420, NV12 or RGB, else the nearest of them; the image owns its pixels. Throws Error
+/// that names the file.
 Image read_picture(const std::string &path);
 
 /// Decodes the frames of a video or picture file one after the other, as read_picture() does the first. Not
