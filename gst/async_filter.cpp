@@ -1,6 +1,7 @@
 #include "async_filter.h"
 
 #include "gst/durations.h"
+#include "gst/flowing_stream.h"
 #include "gst/latency_histogram.h"
 
 #include <gst/video/video.h>
@@ -16,6 +17,7 @@ struct AsyncFilterState {
 
     uint64_t segment = 0;                       // sink pad's thread alone
     GstSegment time_segment{};                  // sink pad's thread alone
+    FlowingStream stream;                       // sink pad's thread alone
     AsyncQueue::Clock::time_point last_ready{}; // source pad's thread alone
     bool lost_before = false;                   // source pad's thread alone: the last buffer was dropped
 
@@ -318,20 +320,37 @@ void answer(LeatAsyncFilter *self, PendingQuery &pending)
     });
 }
 
+/// Whether buffers that are done may wait for the end of an inference's or a decoder's time slice. Not where they are
+/// awaited, nor with one stream, of whose decoder the device would then run dry.
+bool may_wait(LeatAsyncFilter *self)
+{
+    return FlowingStream::several() && !is_live(self) && policy_of(self).late == LatePolicy::block;
+}
+
 /// The source pad's task: the oldest item out, with no lock held.
 void loop(gpointer data)
 {
     LeatAsyncFilter *self = LEAT_ASYNC_FILTER(data);
     const auto entry = self->state->queue.take();
     begin_waiting(self); // in the place that may be free now
+    if (entry && entry->item.is_buffer()) {
+        pass_buffer(self, *entry);
+        set_patient(may_wait(self));
+        return;
+    }
+    set_patient(false); // what comes may make threads downstream
     if (!entry)
         gst_pad_pause_task(self->srcpad);
     else if (entry->item.query)
         answer(self, *entry->item.query);
-    else if (entry->item.is_buffer())
-        pass_buffer(self, *entry);
     else
         gst_pad_push_event(self->srcpad, GST_EVENT_CAST(entry->item.object.release()));
+}
+
+/// The thread goes back to GStreamer, for other tasks.
+void leave_loop(GstTask *, GThread *, gpointer)
+{
+    set_patient(false);
 }
 
 /// Starts the source pad's task if the flow is one of those that it may start from.
@@ -348,6 +367,10 @@ template <class May> void start_flow(LeatAsyncFilter *self, May may)
     }
     state.queue.set_closed(false);
     gst_pad_start_task(self->srcpad, loop, self, nullptr);
+    GST_OBJECT_LOCK(self->srcpad);
+    if (GstTask *task = GST_PAD_TASK(self->srcpad))
+        gst_task_set_leave_callback(task, leave_loop, nullptr, nullptr);
+    GST_OBJECT_UNLOCK(self->srcpad);
 }
 
 void start_flow(LeatAsyncFilter *self)
@@ -538,22 +561,28 @@ bool take_eos(LeatAsyncFilter *self)
     return flow == GST_FLOW_OK;
 }
 
+guint group_of(GstEvent *stream_start)
+{
+    guint group = GST_GROUP_ID_INVALID;
+    gst_event_parse_group_id(stream_start, &group);
+    return group;
+}
+
 /// What must be known of an event before it enters the queue; false refuses it.
 bool take_event(LeatAsyncFilter *self, GstEvent *event)
 {
     switch (GST_EVENT_TYPE(event)) {
     case GST_EVENT_CAPS: return take_caps(self, event);
     case GST_EVENT_EOS: return take_eos(self);
-    case GST_EVENT_SEGMENT: gst_event_copy_segment(event, &self->state->time_segment); [[fallthrough]];
-    case GST_EVENT_STREAM_START: {
-        std::lock_guard lock(self->state->mutex);
-        self->state->segment++;
-        self->state->eos = false;
-        self->state->earliest = GST_CLOCK_TIME_NONE;
-        return true;
-    }
+    case GST_EVENT_SEGMENT: gst_event_copy_segment(event, &self->state->time_segment); break;
+    case GST_EVENT_STREAM_START: self->state->stream = FlowingStream(group_of(event)); break;
     default: return true;
     }
+    std::lock_guard lock(self->state->mutex);
+    self->state->segment++;
+    self->state->eos = false;
+    self->state->earliest = GST_CLOCK_TIME_NONE;
+    return true;
 }
 
 gboolean sink_event(GstPad *pad, GstObject *parent, GstEvent *event)
@@ -744,8 +773,10 @@ GstStateChangeReturn change_state(GstElement *element, GstStateChange transition
     }
     const auto result = GST_ELEMENT_CLASS(leat_async_filter_parent_class)->change_state(element, transition);
     // The pads have stopped by now; the work in flight ends in its own time.
-    if (transition == GST_STATE_CHANGE_PAUSED_TO_READY)
+    if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) {
         self->state->queue.drain();
+        self->state->stream = {};
+    }
     if (transition == GST_STATE_CHANGE_READY_TO_NULL && klass->close)
         klass->close(self);
     return result;

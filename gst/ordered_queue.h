@@ -59,18 +59,18 @@ template <class T> class OrderedQueue {
 
     void release(Entry &entry)
     {
-        std::lock_guard lock(mutex_);
+        std::unique_lock lock(mutex_);
         release_locked(entry);
+        wake_taker_if_first(entry, lock);
     }
 
     /// The caller of enter() has done its part: from then on the entry leaves when the time has come.
     void release(Entry &entry, Clock::time_point deadline)
     {
-        std::lock_guard lock(mutex_);
+        std::unique_lock lock(mutex_);
         entry.deadline_ = deadline;
-        if (is_first(entry))
-            first_changed_.notify_one();
         release_locked(entry);
+        wake_taker_if_first(entry, lock);
     }
 
     /// True, and the entry has a place, if fewer than `places` are at work.
@@ -99,7 +99,7 @@ template <class T> class OrderedQueue {
         if (follower != entries_.end())
             (*follower)->follows_lost = true;
         leave_locked(*oldest);
-        first_changed_.notify_one();
+        first_changed_->notify_one();
         room_changed_.notify_all();
         return oldest;
     }
@@ -146,9 +146,9 @@ template <class T> class OrderedQueue {
             // A copy: the entry may be taken out by wait(), and be gone, before this thread wakes.
             const auto deadline = entries_.empty() ? Clock::time_point::max() : entries_.front()->deadline_;
             if (deadline == Clock::time_point::max())
-                first_changed_.wait(lock);
+                first_changed_->wait(lock);
             else
-                first_changed_.wait_until(lock, deadline);
+                first_changed_->wait_until(lock, deadline);
         }
         if (closed_)
             return nullptr;
@@ -179,7 +179,7 @@ template <class T> class OrderedQueue {
     {
         std::lock_guard lock(mutex_);
         change();
-        first_changed_.notify_one();
+        first_changed_->notify_one();
         room_changed_.notify_all();
     }
 
@@ -244,11 +244,18 @@ template <class T> class OrderedQueue {
         if (!entry.left_)
             entry.ready = Clock::now();
         end_work_if_over(entry);
-        // Under the lock: whoever waits in drain() may destroy the queue next.
-        if (is_first(entry))
-            first_changed_.notify_one();
-        if (held_ == 0)
+        if (held_ == 0) // under the lock: whoever waits in drain() may destroy the queue next
             room_changed_.notify_all();
+    }
+
+    /// Without the lock, for which whoever takes would wait at once.
+    void wake_taker_if_first(const Entry &entry, std::unique_lock<std::mutex> &lock)
+    {
+        if (!is_first(entry))
+            return;
+        const auto changed = first_changed_; // outlives the queue
+        lock.unlock();
+        changed->notify_one();
     }
 
     /// The entry is out of `entries_` now.
@@ -269,9 +276,10 @@ template <class T> class OrderedQueue {
     }
 
     std::mutex mutex_;
-    std::condition_variable first_changed_; ///< the oldest entry is another, or can leave: for take()
-    std::condition_variable room_changed_;  ///< fewer are inside, or nothing is held: for all others who wait
-    std::deque<Handle> entries_, waiting_;  ///< those inside; those of them that wait for a place at work
+    /// The oldest entry is another, or can leave: for take().
+    const std::shared_ptr<std::condition_variable> first_changed_ = std::make_shared<std::condition_variable>();
+    std::condition_variable room_changed_; ///< fewer are inside, or nothing is held: for all others who wait
+    std::deque<Handle> entries_, waiting_; ///< those inside; those of them that wait for a place at work
     size_t counted_ = 0, at_work_ = 0;
     static constexpr size_t always = ~size_t(0);
     size_t resume_at_ = always; ///< so few counted items wake who waits for room

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <fstream>
 
+#include <sched.h>
 #include <unistd.h>
 
 namespace leat {
@@ -106,6 +107,52 @@ TEST(Backlog, OnlyASourceThatIsNotLiveWorksInBursts)
     gst_harness_set_src_caps_str(detect.harness(), frame_caps);
     EXPECT_EQ(detect.stat("depth"), "16");
     expect_all_frames(detect, 40);
+}
+
+void begin_stream(ElementHarness &detect, guint group)
+{
+    GstEvent *start = gst_event_new_stream_start("stream");
+    gst_event_set_group_id(start, group);
+    ASSERT_TRUE(gst_harness_push_event(detect.harness(), start));
+    gst_harness_set_src_caps_str(detect.harness(), frame_caps);
+}
+
+/// By which policy of the system's scheduler the thread runs that pushes the second of two frames.
+int policy_behind(ElementHarness &detect)
+{
+    std::atomic<int> policy = -1;
+    const auto note = [](GstPad *, GstPadProbeInfo *, gpointer data) {
+        *static_cast<std::atomic<int> *>(data) = sched_getscheduler(0);
+        return GST_PAD_PROBE_OK;
+    };
+    GstPad *pad = gst_element_get_static_pad(detect.element(), "src");
+    const gulong probe = gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, note, &policy, nullptr);
+    expect_all_frames(detect, 2);
+    gst_pad_remove_probe(pad, probe);
+    gst_object_unref(pad);
+    return policy;
+}
+
+TEST(Patience, ResultsOfSeveralStreamsDoNotInterrupt)
+{
+    const TemporaryFolder folder;
+    const auto settings = on_fake(write_detector(folder), "depth=4");
+    const guint group = gst_util_group_id_next(), other_group = gst_util_group_id_next();
+    ElementHarness one("leatdetect", settings), another("leatdetect", settings);
+    for (ElementHarness *each : {&one, &another}) {
+        gst_harness_set_live(each->harness(), FALSE);
+        begin_stream(*each, group);
+    }
+    EXPECT_EQ(policy_behind(one), SCHED_OTHER) << "both are of one stream";
+    begin_stream(another, other_group);
+    EXPECT_EQ(policy_behind(one), SCHED_BATCH);
+    gst_harness_set_live(another.harness(), TRUE);
+    begin_stream(another, other_group);
+    EXPECT_EQ(policy_behind(another), SCHED_OTHER) << "live";
+    EXPECT_EQ(policy_behind(one), SCHED_BATCH);
+    gst_element_set_state(another.element(), GST_STATE_READY);
+    policy_behind(one);
+    EXPECT_EQ(policy_behind(one), SCHED_OTHER) << "the other has stopped";
 }
 
 /// Frames whose neighbours end in the wrong order.
