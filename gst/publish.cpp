@@ -6,12 +6,15 @@
 
 #include <gst/base/gstbasetransform.h>
 
+#include <utility>
+
 // leatpublish: sends the JSON of leatmetaconvert to a file, the standard output or a broker.
 
 struct LeatPublish {
     GstBaseTransform parent;
     leat::Settings<leat::PublishSettings> *settings;
     leat::Destination *destination; // between start and stop
+    bool warned;                    // since the start: that there is no JSON
 };
 
 struct LeatPublishClass {
@@ -108,6 +111,7 @@ gboolean start(GstBaseTransform *transform)
         post_error(GST_ELEMENT(self), Fault::property, faults);
         return FALSE;
     }
+    self->warned = false;
     return reported(self, [&] { self->destination = open(*settings).release(); });
 }
 
@@ -118,11 +122,23 @@ gboolean stop(GstBaseTransform *transform)
     return !destination || reported(self, [&] { destination->close(); });
 }
 
+void warn_of_missing_json(LeatPublish *self)
+{
+    if (!std::exchange(self->warned, true))
+        GST_ELEMENT_WARNING(self, STREAM, FORMAT,
+                            ("frames with objects come without JSON, of which nothing is published; put "
+                             "leatmetaconvert before leatpublish"),
+                            (nullptr));
+}
+
 GstFlowReturn transform_ip(GstBaseTransform *transform, GstBuffer *buffer)
 {
     LeatPublish *self = publisher(transform);
-    const char *message = json_of(buffer);
-    return !message || reported(self, [&] { self->destination->send(message); }) ? GST_FLOW_OK : GST_FLOW_ERROR;
+    if (const char *message = json_of(buffer))
+        return reported(self, [&] { self->destination->send(message); }) ? GST_FLOW_OK : GST_FLOW_ERROR;
+    if (gst_buffer_get_meta(buffer, GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE))
+        warn_of_missing_json(self);
+    return GST_FLOW_OK;
 }
 
 void finalize(GObject *object)

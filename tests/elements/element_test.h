@@ -48,8 +48,11 @@ class ElementHarness {
     BufferPtr pull();
     /// The error on the bus, waiting for up to `seconds`; "" when there is none.
     std::string error(int seconds = 0);
-    /// The next message of these types, waiting for up to a minute; the caller's.
-    GstMessage *message(GstMessageType types) { return gst_bus_timed_pop_filtered(bus_, 60 * GST_SECOND, types); }
+    /// The next message of these types, waiting for up to `seconds`; the caller's. Nothing when none comes.
+    GstMessage *message(GstMessageType types, int seconds = 60)
+    {
+        return gst_bus_timed_pop_filtered(bus_, static_cast<GstClockTime>(seconds) * GST_SECOND, types);
+    }
     GstHarness *harness() { return harness_; }
     GstElement *element() { return harness_->element; }
     /// The field of the element's `stats`, as text.

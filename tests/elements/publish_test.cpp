@@ -66,6 +66,27 @@ TEST(Publish, BuffersPassAsTheyAre)
     gst_buffer_unref(frame);
 }
 
+TEST(Publish, WarnsOnceOfObjectsWithoutJson)
+{
+    const TemporaryFolder folder;
+    ElementHarness publish("leatpublish", {{"file-path", (folder / "out.json").string()}}, "application/x-anything");
+    for (guint k = 0; k < 3; k++) {
+        GstBuffer *frame = make_frame(k, 0);
+        if (k > 0)
+            gst_buffer_add_video_region_of_interest_meta(frame, "cat", k, 0, 4, 4);
+        publish.push(frame);
+    }
+    GError *warning = nullptr;
+    GstMessage *message = publish.message(GST_MESSAGE_WARNING);
+    gst_message_parse_warning(message, &warning, nullptr);
+    EXPECT_STREQ(
+        warning->message,
+        "frames with objects come without JSON, of which nothing is published; put leatmetaconvert before leatpublish");
+    g_error_free(warning);
+    gst_message_unref(message);
+    EXPECT_FALSE(publish.message(GST_MESSAGE_WARNING, 0));
+}
+
 TEST(Publish, RefusesAPathThatCannotBeWritten)
 {
     EXPECT_EQ(error_when_starting("leatpublish", {{"file-path", "/nowhere/out.json"}}),
