@@ -409,15 +409,26 @@ Quantisation grid_of(const Attributes &attributes, Type type)
     return {attributes.number("scale", 1), static_cast<int32_t>(attributes.integer("zero_point", 0)), type == Type::s8};
 }
 
+/// Where to read an operand: in the result's order of axes. In another, its numbers would be gathered one by one.
+Layout in_order(const Layout &operand, const Layout &out)
+{
+    const auto repeats = [&](size_t axis) { return operand.strides[axis] == 0 && operand.dims[axis] > 1; };
+    for (size_t axis = 0; axis < operand.rank(); axis++)
+        if (repeats(axis))
+            return operand;
+    const Layout ordered = Layout::like(out, operand.type, operand.dims);
+    return Layout::like(operand, operand.type, operand.dims).same_places(ordered) ? operand : ordered;
+}
+
 /// Appends the operand `index` of the node to the chain; "" or why not. `post`: whose operand it is.
-std::string add_operand(Chain &chain, std::vector<Reads> &in, const NodeFacts &facts, size_t index, const Shape &dims,
+std::string add_operand(Chain &chain, std::vector<Reads> &in, const NodeFacts &facts, size_t index, const Layout &out,
                         const PostOp *post = nullptr)
 {
-    const Layout &layout = facts.in[index].layout;
+    const Layout layout = in_order(facts.in[index].layout, out);
     const bool quantised = post && post->attributes.has("scale") && is_8_bit(layout.type);
     if (!is_float(layout.type) && !quantised)
         return "an operand is no float";
-    auto wide = spread(layout, dims);
+    auto wide = spread(layout, out.dims);
     if (!wide)
         return "an operand of a post-op does not spread to its sizes";
     chain.operands.push_back(*wide);
@@ -427,7 +438,7 @@ std::string add_operand(Chain &chain, std::vector<Reads> &in, const NodeFacts &f
 }
 
 /// The post-ops from `first` on as stages; "" or why not. The operands of all post-ops follow the node's inputs.
-std::string add_post_ops(Chain &chain, std::vector<Reads> &in, const NodeFacts &facts, size_t first, const Shape &dims)
+std::string add_post_ops(Chain &chain, std::vector<Reads> &in, const NodeFacts &facts, size_t first, const Layout &out)
 {
     size_t operand = facts.node.inputs.size();
     for (size_t i = 0; i < facts.node.post_ops.size(); i++) {
@@ -453,7 +464,7 @@ std::string add_post_ops(Chain &chain, std::vector<Reads> &in, const NodeFacts &
             if (!row)
                 return "the post-op " + std::string(post.op->name) + " has no vector function";
             chain.stages.push_back({row->function, 0, 0, static_cast<int>(chain.operands.size())});
-            if (auto fault = add_operand(chain, in, facts, operand, dims, &post); !fault.empty())
+            if (auto fault = add_operand(chain, in, facts, operand, out, &post); !fault.empty())
                 return fault;
         }
         operand += binary;
@@ -482,7 +493,7 @@ void compute(Choice &choice, const Chain &chain, int threads)
 Attempt finish(const NodeFacts &facts, Chain chain, std::vector<Reads> in)
 {
     const Layout out = output_layout(facts);
-    if (auto fault = add_post_ops(chain, in, facts, 0, out.dims); !fault.empty())
+    if (auto fault = add_post_ops(chain, in, facts, 0, out); !fault.empty())
         return fault;
     Choice choice;
     choice.in = std::move(in);
@@ -573,7 +584,7 @@ Attempt attempt_unary(const NodeFacts &facts)
     }
     Chain chain;
     std::vector<Reads> in;
-    add_operand(chain, in, facts, 0, facts.out[0].dims);
+    add_operand(chain, in, facts, 0, output_layout(facts));
     chain.stages.push_back(unary_row(facts.node.op->name)->stage(attributes));
     return finish(facts, std::move(chain), std::move(in));
 }
@@ -582,6 +593,7 @@ Attempt attempt_binary(const NodeFacts &facts)
 {
     const BinaryRow &row = *binary_row(facts.node.op->name);
     const Shape &dims = facts.out[0].dims;
+    const Layout out = output_layout(facts);
     // A full-sized operand goes first: the chain starts from its memory.
     std::vector<size_t> order(facts.node.inputs.size());
     for (size_t i = 0; i < order.size(); i++)
@@ -594,7 +606,7 @@ Attempt attempt_binary(const NodeFacts &facts)
     for (size_t i = 0; i < order.size(); i++) {
         if (i > 0)
             chain.stages.push_back({swap ? *row.reversed : row.function, 0, 0, static_cast<int>(i)});
-        if (auto fault = add_operand(chain, in, facts, order[i], dims); !fault.empty())
+        if (auto fault = add_operand(chain, in, facts, order[i], out); !fault.empty())
             return fault;
     }
     return finish(facts, std::move(chain), std::move(in));
@@ -620,7 +632,7 @@ Attempt attempt_power(const NodeFacts &facts)
         return "not a float to a constant power";
     Chain chain;
     std::vector<Reads> in;
-    if (auto fault = add_operand(chain, in, facts, 0, facts.out[0].dims); !fault.empty())
+    if (auto fault = add_operand(chain, in, facts, 0, output_layout(facts)); !fault.empty())
         return fault;
     if (*exponent == 2.f)
         chain.stages.push_back({Function::square});
@@ -643,7 +655,7 @@ Attempt attempt_post_ops(const NodeFacts &facts, const Layout &value, size_t fir
     std::vector<Reads> in;
     chain.operands.push_back(value);
     chain.grids.emplace_back();
-    if (auto fault = add_post_ops(chain, in, facts, first, value.dims); !fault.empty())
+    if (auto fault = add_post_ops(chain, in, facts, first, value); !fault.empty())
         return fault;
     Choice choice;
     choice.in = std::move(in);
