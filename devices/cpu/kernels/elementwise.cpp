@@ -412,10 +412,11 @@ Quantisation grid_of(const Attributes &attributes, Type type)
 /// Where to read an operand: in the result's order of axes. In another, its numbers would be gathered one by one.
 Layout in_order(const Layout &operand, const Layout &out)
 {
-    const auto repeats = [&](size_t axis) { return operand.strides[axis] == 0 && operand.dims[axis] > 1; };
+    if (operand.rank() != out.rank())
+        return operand;
     for (size_t axis = 0; axis < operand.rank(); axis++)
-        if (repeats(axis))
-            return operand;
+        if (operand.strides[axis] == 0 && operand.dims[axis] > 1)
+            return operand; // repeated without a copy
     const Layout ordered = Layout::like(out, operand.type, operand.dims);
     return Layout::like(operand, operand.type, operand.dims).same_places(ordered) ? operand : ordered;
 }
