@@ -12,7 +12,7 @@ FLOORS = {
     "preprocess": ["preprocess", "inference"],
     "devices": ["devices", "preprocess", "inference"],
     "gst": ["gst", "devices", "preprocess", "inference"],
-    "tools": ["tools", "devices", "preprocess", "inference"],
+    "tools": ["tools", "gst", "devices", "preprocess", "inference"],
 }
 
 # Library header prefix: the only folders that may include it.
