@@ -60,7 +60,7 @@ void check_strides(const Image &frame)
 {
     for (const Component &component :
          std::span(layout_of(frame.format).components).first(layout_of(frame.format).count)) {
-        const ptrdiff_t samples = (frame.width + (1 << component.shift) - 1) >> component.shift;
+        const ptrdiff_t samples = sample_count(frame.width, component.shift);
         const ptrdiff_t stride = frame.planes[component.plane].stride;
         if (frame.height > 1 && std::abs(stride) < samples * component.step)
             throw Error("plane " + std::to_string(component.plane) + " of a frame " + std::to_string(frame.width) +

@@ -43,8 +43,6 @@ FlowingStream::~FlowingStream()
     registry().add(group_, -1);
 }
 
-FlowingStream::FlowingStream(FlowingStream &&other) noexcept : group_(std::exchange(other.group_, 0)) {}
-
 FlowingStream &FlowingStream::operator=(FlowingStream &&other) noexcept
 {
     std::swap(group_, other.group_);

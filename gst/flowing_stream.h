@@ -11,7 +11,6 @@ class FlowingStream {
     FlowingStream() = default;
     explicit FlowingStream(guint group);
     ~FlowingStream();
-    FlowingStream(FlowingStream &&other) noexcept;
     FlowingStream &operator=(FlowingStream &&other) noexcept;
 
     /// Whether this process has more than one. Any thread.

@@ -109,9 +109,8 @@ class ResampledPlane {
         const SampleAxis columns = horizontal_axis(image, component_.shift);
         samples_ = range_of(columns);
         tables_ = tables_for({matrix_.a, matrix_.tx, columns, filter, picture.left, picture.right});
-        const int pixels = 1 << component_.shift;
-        plane_rows_ = (image.height + pixels - 1) / pixels;
-        samples_left_ = (image.width + pixels - 1) / pixels - samples_.end;
+        plane_rows_ = sample_count(image.height, component_.shift);
+        samples_left_ = sample_count(image.width, component_.shift) - samples_.end;
         const auto slack = static_cast<size_t>(with_slack(width_));
         for (size_t i = 0; i < components(); i++) {
             const auto samples = static_cast<size_t>(with_slack(samples_.end - samples_.origin));
@@ -358,8 +357,8 @@ class PointSampler {
     {
         const SampleAxis columns = horizontal_axis(image, component.shift),
                          rows = vertical_axis(image, component.shift);
-        const int samples = (image.width + (1 << component.shift) - 1) >> component.shift;
-        const int last_row = ((image.height + (1 << component.shift) - 1) >> component.shift) - 1;
+        const int samples = sample_count(image.width, component.shift);
+        const int last_row = sample_count(image.height, component.shift) - 1;
         const Image::Plane &plane = image.planes[component.plane];
         const auto stride = static_cast<int32_t>(plane.stride);
         plane_.step = component.step;

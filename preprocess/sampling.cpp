@@ -79,7 +79,7 @@ Span seen_rows(const Image &image)
 SampleAxis axis_of(Span span, int frame, int shift)
 {
     const double pixels = 1 << shift;
-    const double samples = (frame + (1 << shift) - 1) >> shift;
+    const double samples = sample_count(frame, shift);
     SampleAxis axis;
     axis.shift = shift;
     axis.low = std::clamp(span.first / pixels, 0.0, samples - 1);

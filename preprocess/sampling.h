@@ -39,6 +39,12 @@ void check_frame(const Image &);
 /// Weights of the tensor's R, G, B that make grey: BT.601 luma, as OpenCV.
 inline constexpr std::array<float, 3> grey_weights{0.299f, 0.587f, 0.114f};
 
+/// Columns or rows of samples that an axis of the frame has: one for every 2^shift pixels.
+constexpr int sample_count(int pixels, int shift)
+{
+    return (pixels + (1 << shift) - 1) >> shift;
+}
+
 /// Samples first, first + 1 … of an axis that make one pixel, and their shares, which sum to 1: all but the outermost
 /// are alike.
 struct Taps {
