@@ -57,13 +57,17 @@ void Lanes::loop(Lane &lane)
     LaneContext context;
     std::unique_lock lock(mutex_);
     while (true) {
+        const bool straight_on = lane.job;
         lane.wake.wait(lock, [&] { return stopping_ || lane.job; });
         if (!lane.job)
             return;
         Job &job = *std::exchange(lane.job, nullptr);
         Client &client = *lane.client;
         context.number = lane.number;
+        const bool is_last = queues_.empty();
         lock.unlock();
+        if (straight_on && is_last)
+            std::this_thread::yield();
         job.started = job.prepared = std::chrono::steady_clock::now();
         job.bytes_copied = 0;
         try {

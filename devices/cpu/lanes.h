@@ -57,6 +57,10 @@ struct LaneContext {
 /// submitted. After as many starts as `most_overtakings` by which that stream was passed over, it has its turn whatever
 /// the priorities and deadlines: nobody starves. When the next job needs more cores than are free, the others wait with
 /// it: a wide lane is never starved by narrow ones.
+///
+/// A lane that goes straight on from one job to the last that waits first lets other threads have its processor: they
+/// may be decoders that make the next ones, and a lane without a job idles while they wait behind a busy lane. With
+/// more jobs waiting, or after having waited itself, a lane starts at once.
 class Lanes {
   public:
     static constexpr int most_overtakings = 14; // one turn in sixteen starts, where two streams compete
