@@ -5,14 +5,14 @@ import sys
 
 ROOT = pathlib.Path(sys.argv[1])
 
-# Folder: the floors that it may include, its own among them.
+# Folder: the folders and files that it may include, its own among them.
 FLOORS = {
     "include/leat": [],
     "inference": ["inference"],
     "preprocess": ["preprocess", "inference"],
     "devices": ["devices", "preprocess", "inference"],
     "gst": ["gst", "devices", "preprocess", "inference"],
-    "tools": ["tools", "gst", "devices", "preprocess", "inference"],
+    "tools": ["tools", "gst/frame.h", "devices", "preprocess", "inference"],
 }
 
 # Library header prefix: the only folders that may include it.
@@ -31,7 +31,13 @@ LIBRARIES = {
     "onnx/": ["inference"],
 }
 
+TOP_FOLDERS = {folder.split("/")[0] for folder in FLOORS}
+
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
+
+
+def lies_in(path, places):
+    return any(path == place or path.startswith(place + "/") for place in places)
 
 
 def faults(path, folder):
@@ -39,16 +45,16 @@ def faults(path, folder):
     for kind, target in INCLUDE.findall(path.read_text()):
         if kind == "<":
             for prefix, allowed in LIBRARIES.items():
-                if target.startswith(prefix) and not any(here == a or here.startswith(a + "/") for a in allowed):
+                if target.startswith(prefix) and not lies_in(here, allowed):
                     yield f"{path.relative_to(ROOT)} includes <{target}>, which belongs to {', '.join(allowed)}"
             continue
         local = (path.parent / target).resolve()
         resolved = local if local.exists() else (ROOT / target).resolve()
         if not resolved.is_relative_to(ROOT):
             continue
-        floor = resolved.relative_to(ROOT).parts[0]
-        if folder == "include/leat" or (floor not in FLOORS[folder] and floor in {f.split("/")[0] for f in FLOORS}):
-            yield f"{path.relative_to(ROOT)} includes \"{target}\" of {floor}/, which does not lie below {folder}/"
+        included = str(resolved.relative_to(ROOT))
+        if not lies_in(included, FLOORS[folder]) and (folder == "include/leat" or lies_in(included, TOP_FOLDERS)):
+            yield f"{path.relative_to(ROOT)} includes \"{target}\", but {folder}/ may include only {', '.join(FLOORS[folder]) or 'libraries'}"
 
 
 def main():
