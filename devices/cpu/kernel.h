@@ -65,6 +65,7 @@ struct NodeFacts {
     int threads; ///< that will run the kernel
     /// Where output 0 would lie as part of the pixels of a wider tensor, which spares a copy. A kernel may make it so.
     std::optional<Layout> part{};
+    bool is_result = false; ///< output 0 is one of the graph's that no node reads, and will lie dense in the end
 
     const Attributes &attributes() const { return node.attributes; }
     bool has(size_t input) const { return input < node.inputs.size() && bool(in[input]); }

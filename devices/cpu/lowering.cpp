@@ -128,7 +128,8 @@ class Lowering {
         plan_.steps_.push_back(std::move(step));
     }
 
-    /// Results of convolutions that a Concat of channels alone reads. Few channels take longer apart than to copy.
+    /// Results of convolutions that a Concat of channels alone reads, or the Split whose outputs it joins as they were.
+    /// Few channels take longer apart than to copy.
     void find_parts()
     {
         const std::vector<int> makers = graph_.producers();
@@ -141,19 +142,42 @@ class Lowering {
             if (whole.shape->size() != rank || normal_axis(node.attributes.integer("axis", 0), rank) != 1)
                 continue;
             int64_t channel = 0;
-            for (ValueId id : node.inputs) {
-                const Value &part = graph_.values[id];
-                if (!known(part))
+            for (auto rest = std::span(node.inputs); !rest.empty();) {
+                const Joined part = first_joined(rest, makers);
+                const Value &value = graph_.values[part.value];
+                if (!known(value))
                     break;
                 constexpr int64_t worth_it = 128; // bytes
-                const bool convolved = makers[id] >= 0 &&
-                                       graph_.nodes[static_cast<size_t>(makers[id])].op->name == "Conv" &&
-                                       (*part.shape)[1] * static_cast<int64_t>(size_of(part.type)) >= worth_it;
-                if (convolved && readers_[id] == 1 && part.type == whole.type && count_of(*part.shape) > 0)
-                    parts_[id] = {n, channel};
-                channel += (*part.shape)[1];
+                const bool convolved = makers[part.value] >= 0 &&
+                                       graph_.nodes[static_cast<size_t>(makers[part.value])].op->name == "Conv" &&
+                                       (*value.shape)[1] * static_cast<int64_t>(size_of(value.type)) >= worth_it;
+                if (convolved && readers_[part.value] == 1 && value.type == whole.type && count_of(*value.shape) > 0)
+                    parts_[part.value] = {n, channel};
+                channel += (*value.shape)[1];
+                rest = rest.subspan(part.inputs);
             }
         }
+    }
+
+    /// What lies in the next channels of a Concat.
+    struct Joined {
+        ValueId value;
+        size_t inputs; ///< how many of the Concat's it is
+    };
+
+    /// The first of these inputs of a Concat of channels, or what a Split of channels made the first ones of.
+    Joined first_joined(std::span<const ValueId> inputs, const std::vector<int> &makers) const
+    {
+        const int maker = makers[inputs[0]];
+        if (maker >= 0) {
+            const Node &split = graph_.nodes[static_cast<size_t>(maker)];
+            const size_t count = split.outputs.size();
+            if (split.op->name == "Split" && !is_loose(split) && split.post_ops.empty() && count <= inputs.size() &&
+                std::ranges::equal(split.outputs, inputs.first(count)) &&
+                normal_axis(split.attributes.integer("axis", 0), graph_.values[split.inputs[0]].shape->size()) == 1)
+                return {split.inputs[0], count};
+        }
+        return {inputs[0], 1};
     }
 
     /// Where output 0 of the node would lie in a Concat.
@@ -477,11 +501,18 @@ class Lowering {
         return true;
     }
 
+    bool is_result(ValueId id) const
+    {
+        const auto times = std::ranges::count(graph_.outputs, id);
+        return times > 0 && readers_[id] == times;
+    }
+
     void lower_by_table(const Node &node, NodeReport &report)
     {
         NodeFacts facts = facts_of(node);
         facts.threads = threads_for(facts, threads_);
         facts.part = part_of(node);
+        facts.is_result = is_result(node.outputs[0]);
         lower_by_table(facts, report);
     }
 

@@ -98,7 +98,8 @@ template <class T> class TileCopy final : public Kernel {
         rows_ = loops_.sizes[depth - 2];
         columns_ = loops_.sizes[depth - 1];
         tiles_ = (rows_ + tile - 1) / tile;
-        turns_ = loops_.turns(depth - 2) * tiles_;
+        pieces_ = (columns_ + wide - 1) / wide * tiles_;
+        turns_ = loops_.turns(depth - 2) * pieces_;
         threads_ = threads_for(loops_.count() * static_cast<int64_t>(sizeof(T)), threads);
     }
 
@@ -106,26 +107,29 @@ template <class T> class TileCopy final : public Kernel {
     {
         parallel_for(turns_, threads_, [&](int64_t first, int64_t last) {
             for (int64_t turn = first; turn < last; turn++)
-                copy_rows(reinterpret_cast<const T *>(launch.in[0]), reinterpret_cast<T *>(launch.out[0]), turn);
+                copy_tile(reinterpret_cast<const T *>(launch.in[0]), reinterpret_cast<T *>(launch.out[0]), turn);
         });
     }
 
   private:
     static constexpr int64_t tile = 16, wide = 128; // few pages at a time where the result's rows lie apart
     Loops loops_;
-    int64_t rows_ = 1, columns_ = 1, tiles_ = 1, turns_ = 1;
+    int64_t rows_ = 1, columns_ = 1;
+    int64_t tiles_ = 1, pieces_ = 1, turns_ = 1; ///< of the rows, of the rows and columns, of all
     int threads_ = 1;
 
-    void copy_rows(const T *in, T *out, int64_t turn) const
+    /// Tiles of the same columns follow one another, so that the source's memory is read once where its rows are short.
+    void copy_tile(const T *in, T *out, int64_t turn) const
     {
         const size_t depth = loops_.depth();
         std::array<int64_t, 2> at{};
-        loops_.offsets(turn / tiles_, depth - 2, at);
+        loops_.offsets(turn / pieces_, depth - 2, at);
         const int64_t row = turn % tiles_ * tile, rows = std::min(tile, rows_ - row);
+        const int64_t column = turn % pieces_ / tiles_ * wide, columns = std::min(wide, columns_ - column);
         const int64_t in_row = loops_.strides[0][depth - 2], in_column = loops_.strides[0][depth - 1];
         const int64_t out_row = loops_.strides[1][depth - 2], out_column = loops_.strides[1][depth - 1];
-        in += at[0] + row * in_row;
-        out += at[1] + row * out_row;
+        in += at[0] + row * in_row + column * in_column;
+        out += at[1] + row * out_row + column * out_column;
         if (columns_ == 3) { // colours
             for (int64_t r = 0; r < rows; r++, in += in_row, out += out_row) {
                 const T a = in[0], b = in[in_column], c = in[2 * in_column];
@@ -135,22 +139,13 @@ template <class T> class TileCopy final : public Kernel {
             }
             return;
         }
-        for (int64_t column = 0; column < columns_; column += wide) {
-            const int64_t columns = std::min(wide, columns_ - column);
-            if constexpr (sizeof(T) <= sizeof(uint32_t))
-                if (in_row == 1 && out_column == 1) {
-                    transpose_rows(reinterpret_cast<std::byte *>(out + column),
-                                   reinterpret_cast<const std::byte *>(in + column * in_column),
-                                   {columns, rows, in_column, out_row}, sizeof(T));
-                    continue;
-                }
-            for (int64_t r = 0; r < rows; r++) {
-                const T *from = in + r * in_row + column * in_column;
-                T *to = out + r * out_row + column * out_column;
-                for (int64_t c = 0; c < columns; c++)
-                    to[c * out_column] = from[c * in_column];
-            }
-        }
+        if constexpr (sizeof(T) <= sizeof(uint32_t))
+            if (in_row == 1 && out_column == 1)
+                return transpose_rows(reinterpret_cast<std::byte *>(out), reinterpret_cast<const std::byte *>(in),
+                                      {columns, rows, in_column, out_row}, sizeof(T));
+        for (int64_t r = 0; r < rows; r++, in += in_row, out += out_row)
+            for (int64_t c = 0; c < columns; c++)
+                out[c * out_column] = in[c * in_column];
     }
 };
 
@@ -213,7 +208,7 @@ Attempt attempt_concat(const NodeFacts &facts)
     for (size_t i = 1; i < facts.node.inputs.size(); i++)
         if (facts.in[i].layout.count() > facts.in[leader].layout.count())
             leader = i;
-    const Layout out = Layout::like(facts.in[leader].layout, dense.type, dense.dims);
+    const Layout out = facts.is_result ? dense : Layout::like(facts.in[leader].layout, dense.type, dense.dims);
     const bool in_turn = facts.node.op->name == "Interleave";
     std::vector<int64_t> strides = out.strides;
     if (in_turn)

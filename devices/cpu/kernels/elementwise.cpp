@@ -478,8 +478,11 @@ Layout output_layout(const NodeFacts &facts)
 {
     const Layout &dense = facts.out[0];
     for (const Operand &operand : facts.in)
-        if (operand && operand.layout.dims == dense.dims && !operand.constant)
-            return Layout::like(operand.layout, dense.type, dense.dims);
+        if (operand && operand.layout.dims == dense.dims && !operand.constant) {
+            // Small numbers are put in another order faster than the large ones that they become.
+            const bool grows = size_of(operand.layout.type) < size_of(dense.type);
+            return facts.is_result && grows ? dense : Layout::like(operand.layout, dense.type, dense.dims);
+        }
     return dense;
 }
 
@@ -619,11 +622,12 @@ Attempt attempt_dequantise(const NodeFacts &facts)
     if (!is_8_bit(facts.type(0)) || !scale || scale->count() != 1 || scale->type() != Type::f32 ||
         (facts.has(2) && (!zero || zero->count() != 1)) || facts.attributes().integer("block_size", 0) != 0)
         return "it has not one constant scale and zero point for 8-bit integers and f32";
+    const Layout in = in_order(facts.in[0].layout, output_layout(facts));
     Chain chain;
-    chain.operands.push_back(*spread(facts.in[0].layout, facts.out[0].dims));
+    chain.operands.push_back(*spread(in, facts.out[0].dims));
     chain.grids.push_back(
         {scale->data<float>()[0], zero ? zero->converted(Type::s32).data<int32_t>()[0] : 0, facts.type(0) == Type::s8});
-    return finish(facts, std::move(chain), {{0, facts.in[0].layout}});
+    return finish(facts, std::move(chain), {{0, in}});
 }
 
 Attempt attempt_power(const NodeFacts &facts)

@@ -252,11 +252,12 @@ Layout readable(const Layout &in)
 std::string fault_of(const NodeFacts &facts)
 {
     constexpr int64_t most_channels = 4, fewest_outs = 8, most_taps = 256; // their weights stay in the first cache
-    if (auto fault = window_sums_fault(facts.type(0)); !fault.empty())
-        return fault;
     const Shape &weights = facts.dims(1);
     if (facts.dims(0).size() != 4 || weights.size() != 4 || facts.attributes().integer("group", 1) != 1)
         return "it is no convolution of pictures without groups";
+    const int64_t row = weights[1] * weights[3] * static_cast<int64_t>(size_of(facts.type(0)));
+    if (auto fault = window_sums_fault(facts.type(0), row); !fault.empty())
+        return fault;
     if (weights[1] > most_channels || weights[0] < fewest_outs || count_of(weights) / weights[0] > most_taps)
         return "it reads more than " + std::to_string(most_channels) + " channels or " + std::to_string(most_taps) +
                " numbers at once, or makes fewer than " + std::to_string(fewest_outs) + " channels";

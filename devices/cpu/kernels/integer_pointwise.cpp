@@ -117,17 +117,28 @@ Attempt attempt(const NodeFacts &facts, const IntegerProduct &known, const Slice
     return choice;
 }
 
+/// The node as a product, or why it is none that is best made here. Others take few weights that have zeros.
+std::variant<IntegerProduct, std::string> product_of(const NodeFacts &facts)
+{
+    auto known = integer_product(facts, true);
+    if (const auto *product = std::get_if<IntegerProduct>(&known)) {
+        const auto fault =
+            product->weight_zeros.empty() ? window_sums_fault(facts.type(0)) : window_sums_fault(facts.type(0), 0);
+        if (!fault.empty())
+            return fault;
+    }
+    return known;
+}
+
 } // namespace
 
 Attempt attempt_integer_pointwise(const NodeFacts &facts)
 {
-    if (auto fault = window_sums_fault(facts.type(0)); !fault.empty())
-        return fault;
     const Shape &weights = facts.dims(1);
     if (facts.dims(0).size() < 3 || facts.dims(0).size() > 5 || weights.size() != facts.dims(0).size() ||
         facts.attributes().integer("group", 1) != 1 || count_of(weights) != weights[0] * weights[1])
         return "it is no convolution of pixels";
-    auto known = integer_product(facts, true);
+    auto known = product_of(facts);
     if (auto *fault = std::get_if<std::string>(&known))
         return *fault;
     const auto axes = windows_of(facts.attributes(), facts.dims(0), onednn::spatial(weights));
@@ -143,9 +154,7 @@ Attempt attempt_integer_pointwise(const NodeFacts &facts)
 
 Attempt attempt_integer_rows(const NodeFacts &facts)
 {
-    if (auto fault = window_sums_fault(facts.type(0)); !fault.empty())
-        return fault;
-    auto known = integer_product(facts, true);
+    auto known = product_of(facts);
     if (auto *fault = std::get_if<std::string>(&known))
         return *fault;
     const int64_t ins = facts.dims(1)[0], outs = facts.dims(1)[1];

@@ -456,9 +456,33 @@ template <class T> HWY_INLINE float powers_of(float *room, const T *from, int64_
     return hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
+/// Of rows as long as a vector, four at a time, as each waits for its own largest number and its own sum. Gives how
+/// many rows it has done.
+HWY_INLINE int64_t softmax_of_vectors(float *to, const float *from, int64_t rows, int64_t step)
+{
+    constexpr int64_t together = 4;
+    const D d;
+    int64_t row = 0;
+    for (; row + together <= rows; row += together) {
+        V x[together];
+        for (int64_t i = 0; i < together; i++)
+            x[i] = hn::LoadU(d, from + (row + i) * step);
+        for (V &each : x)
+            each = exp_within(hn::Sub(each, hn::MaxOfLanes(d, each)));
+        for (V &each : x)
+            each = hn::Mul(each, hn::Div(of(1), hn::SumOfLanes(d, each)));
+        for (int64_t i = 0; i < together; i++)
+            hn::StoreU(x[i], d, to + (row + i) * step);
+    }
+    return row;
+}
+
 void softmax(std::byte *to, const std::byte *from, Type type, int64_t rows, int64_t length, int64_t step, float *room)
 {
-    for (int64_t row = 0; row < rows; row++) {
+    int64_t row = 0;
+    if (type == Type::f32 && length == static_cast<int64_t>(hn::Lanes(D())))
+        row = softmax_of_vectors(reinterpret_cast<float *>(to), reinterpret_cast<const float *>(from), rows, step);
+    for (; row < rows; row++) {
         const int64_t offset = row * step;
         const float sum = type == Type::f32
                               ? powers_of(room, reinterpret_cast<const float *>(from) + offset, length)

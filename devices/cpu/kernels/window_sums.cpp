@@ -129,7 +129,7 @@ void window_sums(std::byte *to, const WindowSums &w)
     HWY_DYNAMIC_DISPATCH(sums)(to, w);
 }
 
-std::string window_sums_fault(Type type)
+std::string window_sums_fault(Type type, int64_t together)
 {
     if (type == Type::f32)
         return "";
@@ -137,7 +137,10 @@ std::string window_sums_fault(Type type)
         return "this processor does not multiply pairs of bf16";
     if (is_8_bit(type) && !has_window_sums_s8())
         return "this processor does not multiply integers of 8 bits in vectors of 64";
-    return onednn::has_tiles() ? "oneDNN multiplies " + std::string(to_string(type)) + " in tiles" : "";
+    constexpr int64_t worth_tiles = 16;
+    return onednn::has_tiles() && together >= worth_tiles
+               ? "oneDNN multiplies " + std::string(to_string(type)) + " in tiles"
+               : "";
 }
 
 namespace {

@@ -67,8 +67,9 @@ bool has_window_sums_bf16();
 /// The same of u8 or s8 times s8, on processors for which has_window_sums_s8() is true. The sums are exact.
 void window_sums_s8(std::byte *to, const WindowSums &);
 bool has_window_sums_s8();
-/// Why sums of that type are not made so, or not best; "" when they are.
-std::string window_sums_fault(Type);
+/// Why sums of that type are not made so, or not best; "" when they are. `together`: bytes that lie side by side
+/// wherever the window is, of which a processor's tiles take 64 at once; 0: tiles are out of the question.
+std::string window_sums_fault(Type, int64_t together = 64);
 
 /// Weights as the graph has them: sizes, and the distances between elements.
 struct WindowWeights {
