@@ -169,14 +169,14 @@ class Lowering {
     Joined first_joined(std::span<const ValueId> inputs, const std::vector<int> &makers) const
     {
         const int maker = makers[inputs[0]];
-        if (maker >= 0) {
-            const Node &split = graph_.nodes[static_cast<size_t>(maker)];
-            const size_t count = split.outputs.size();
-            if (split.op->name == "Split" && !is_loose(split) && split.post_ops.empty() && count <= inputs.size() &&
-                std::ranges::equal(split.outputs, inputs.first(count)) &&
-                normal_axis(split.attributes.integer("axis", 0), graph_.values[split.inputs[0]].shape->size()) == 1)
-                return {split.inputs[0], count};
-        }
+        const Node *split = maker < 0 ? nullptr : &graph_.nodes[static_cast<size_t>(maker)];
+        if (!split || split->op->name != "Split" || !split->post_ops.empty() || !known(graph_.values[split->inputs[0]]))
+            return {inputs[0], 1};
+        const size_t rank = graph_.values[split->inputs[0]].shape->size();
+        const size_t count = split->outputs.size();
+        if (normal_axis(split->attributes.integer("axis", 0), rank) == 1 && count <= inputs.size() &&
+            std::ranges::equal(split->outputs, inputs.first(count)))
+            return {split->inputs[0], count};
         return {inputs[0], 1};
     }
 
