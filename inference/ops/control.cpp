@@ -7,12 +7,12 @@ namespace {
 
 using SharedGraph = std::shared_ptr<const Graph>;
 
-const Graph &graph_attribute(const Attributes &attributes, const std::string &name)
+const Graph &graph_attribute(const Attributes &attributes, const char *name)
 {
     const auto found = attributes.all().find(name);
     const SharedGraph *graph = found == attributes.all().end() ? nullptr : std::get_if<SharedGraph>(&found->second);
     if (!graph || !*graph)
-        throw Error("the attribute " + name + " is not a graph");
+        throw Error("the attribute " + std::string(name) + " is not a graph");
     return **graph;
 }
 
