@@ -733,7 +733,21 @@ class Integration {
         changes_++;
     }
 
-    /// f(dq(a), b) becomes one DequantizeLinear of a with f as its first post-op.
+    /// The arithmetic on dequantised integers that makes the value and that nobody else reads: the DequantizeLinear
+    /// with its post-ops, or one without, which others may read; -1 when there is none.
+    int chain_before(ValueId id, int reader) const
+    {
+        const int maker = graph_.maker(id);
+        if (dequantised(graph_, id))
+            return maker;
+        return graph_.is(maker, "DequantizeLinear") && !graph_.node(maker).post_ops.empty() &&
+                       graph_.value(id).type == Type::f32 && computes_by_element(maker) &&
+                       graph_.only_reader(id) == reader
+                   ? maker
+                   : -1;
+    }
+
+    /// f(dq(a), b) becomes one DequantizeLinear of a with f as its post-op, after those that the DequantizeLinear has.
     void become_chain(int index)
     {
         if (graph_.node(index).outputs.empty())
@@ -742,25 +756,37 @@ class Integration {
             return requantise(index);
         for (ValueId id : Graph::reads(graph_.node(index)))
             fold_constant(graph_.maker(id));
+        for (const bool longer : {true, false})
+            for (size_t side = 0; side < std::min<size_t>(graph_.node(index).inputs.size(), 2); side++)
+                if (continue_chain(index, side, longer))
+                    return;
+    }
+
+    /// `longer`: only when the DequantizeLinear has post-ops already.
+    bool continue_chain(int index, size_t side, bool longer)
+    {
         const Node &node = graph_.node(index);
-        for (size_t side = 0; side < std::min<size_t>(node.inputs.size(), 2); side++) {
-            const auto from = dequantised(graph_, node.inputs[side]);
-            const auto post = from ? chained(index, side) : std::nullopt;
-            if (!post)
-                continue;
-            std::vector<PostOp> all{on_integers(*post)};
-            for (const PostOp &each : node.post_ops)
-                all.push_back(on_integers(each));
-            const auto inputs = inputs_for(from->integers, from->grid);
-            graph_.change(index, [&](Node &now) {
-                now.op = &op("DequantizeLinear");
-                now.attributes = {};
-                now.inputs = inputs;
-                now.post_ops = all;
-            });
-            changes_++;
-            return;
-        }
+        const int before = chain_before(node.inputs[side], index);
+        if (before < 0 || graph_.node(before).post_ops.empty() == longer)
+            return false;
+        const auto post = chained(index, side);
+        if (!post || (longer && post->input == node.inputs[side]))
+            return false;
+        const Node start = graph_.node(before);
+        std::vector<PostOp> all = start.post_ops;
+        all.push_back(on_integers(*post));
+        for (const PostOp &each : node.post_ops)
+            all.push_back(on_integers(each));
+        graph_.change(index, [&](Node &now) {
+            now.op = &op("DequantizeLinear");
+            now.attributes = {};
+            now.inputs = start.inputs;
+            now.post_ops = all;
+        });
+        if (graph_.readers(start.outputs[0]).empty() && !graph_.is_output(start.outputs[0]))
+            graph_.remove(before);
+        changes_++;
+        return true;
     }
 
     // Functions of one 8-bit integer
