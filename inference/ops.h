@@ -50,8 +50,9 @@ class RunContext {
 };
 
 /// One row of the op table. The semantics are those of the ONNX operator of that name in its latest version up to
-/// operator set 22; what ONNX lacks has the name and the semantics of OpenVINO's operation (ImageToTensor,
-/// Interleave and Lookup are Leat's own). Readers translate older versions and other formats to it.
+/// operator set 22; what ONNX lacks has the name and the semantics of OpenVINO's operation (GlobalAveragePoolInteger,
+/// ImageToTensor, Interleave, Lookup and SoftmaxInteger are Leat's own). Readers translate older versions and other
+/// formats to it.
 ///
 /// Three kinds of attribute differ from ONNX's own encoding. A list of strings (`activations`) is one text, joined by
 /// commas. One that names an element type (`to`, `dtype`, `output_dtype`) is

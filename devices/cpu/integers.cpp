@@ -118,6 +118,8 @@ class Integration {
         for (int n = 0; n < graph_.nodes(); n++)
             average_integers(n);
         for (int n = 0; n < graph_.nodes(); n++)
+            soften_integers(n);
+        for (int n = 0; n < graph_.nodes(); n++)
             become_chain(n);
         for (int n = 0; n < graph_.nodes(); n++)
             if (computes_by_element(n))
@@ -689,6 +691,28 @@ class Integration {
         });
         quantise_at_end(index);
         changes_++;
+    }
+
+    /// Softmax along rows reads the integers that were dequantised for it, and makes those that are made of its result.
+    void soften_integers(int index)
+    {
+        const Node &node = graph_.node(index);
+        if (!graph_.is(index, "Softmax") || !node.post_ops.empty())
+            return;
+        const Value &read = graph_.value(node.inputs[0]);
+        const int64_t axis = node.attributes.integer("axis", -1);
+        if (read.type != Type::f32 || !read.shape || read.shape->empty() || read.shape->back() < most_lanes ||
+            normal_axis(axis, read.shape->size()) != read.shape->size() - 1)
+            return;
+        if (const auto from = dequantised(graph_, node.inputs[0])) {
+            const auto inputs = inputs_for(from->integers, from->grid);
+            graph_.change(index, [&](Node &now) {
+                now.op = &op("SoftmaxInteger");
+                now.inputs = inputs;
+            });
+            changes_++;
+        }
+        quantise_at_end(index);
     }
 
     // Elementwise arithmetic

@@ -169,6 +169,7 @@ Attempt attempt_vector_product(const NodeFacts &);
 Attempt attempt_gemm(const NodeFacts &);
 Attempt attempt_resize(const NodeFacts &);
 Attempt attempt_softmax(const NodeFacts &);
+Attempt attempt_integer_softmax(const NodeFacts &);
 Attempt attempt_reduce(const NodeFacts &);
 Attempt attempt_gather_view(const NodeFacts &);
 Attempt attempt_gather(const NodeFacts &);

@@ -57,12 +57,16 @@ void Loops::simplify(size_t leader)
 void Loops::offsets(int64_t index, size_t loops, std::span<int64_t> offsets) const
 {
     std::fill(offsets.begin(), offsets.end(), 0);
-    for (size_t i = loops; i-- > 0;) {
-        const int64_t at = index % sizes[i];
-        index /= sizes[i];
+    const auto add = [&](size_t i, int64_t at) {
         for (size_t k = 0; k < offsets.size(); k++)
             offsets[k] += at * strides[k][i];
+    };
+    for (size_t i = loops; i-- > 1;) {
+        add(i, index % sizes[i]);
+        index /= sizes[i];
     }
+    if (loops > 0)
+        add(0, index);
 }
 
 } // namespace leat::cpu

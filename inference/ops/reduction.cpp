@@ -1,3 +1,4 @@
+#include "inference/ops/quantized.h"
 #include "inference/ops/walk.h"
 
 #include <algorithm>
@@ -264,10 +265,9 @@ void softmax_rule(ShapeContext &context)
     context.output(0, context.type(0), context.shape(0));
 }
 
-/// Calls f(line in double) for each line along the attribute `axis` and stores what it made of it.
-template <class F> void change_lines(RunContext &context, F f)
+/// Calls f(line in double) for each line of `x` along the attribute `axis` and stores what it made of it.
+template <class F> void change_lines(RunContext &context, const Tensor &x, F f)
 {
-    const Tensor &x = context.inputs[0];
     const Lines lines(x.shape(), axis_attribute(context.node.attributes, "axis", -1, x.rank()));
     Tensor &result = context.output(0, x.type(), x.shape());
     if (x.count() == 0)
@@ -294,18 +294,47 @@ double shift_and_sum(std::vector<double> &line)
     return sum;
 }
 
+void soften(std::vector<double> &line)
+{
+    const double sum = shift_and_sum(line);
+    for (double &value : line)
+        value = std::exp(value) / sum;
+}
+
 void softmax(RunContext &context)
 {
-    change_lines(context, [](std::vector<double> &line) {
-        const double sum = shift_and_sum(line);
-        for (double &value : line)
-            value = std::exp(value) / sum;
-    });
+    change_lines(context, context.inputs[0], soften);
+}
+
+// SoftmaxInteger: Softmax of 8-bit integers that stand for (integer - zero point) * scale
+
+void softmax_integer_rule(ShapeContext &context)
+{
+    const Type type = context.type(0);
+    if (!is_8_bit(type))
+        throw Error("the data has the type " + std::string(to_string(type)) + ", want u8 or s8");
+    if (context.type(1) != Type::f32)
+        throw Error("the scale has the type " + std::string(to_string(context.type(1))) + ", want f32");
+    if (context.shape(0))
+        axis_attribute(context.attributes(), "axis", -1, context.shape(0)->size());
+    context.output(0, Type::f32, context.shape(0));
+}
+
+void softmax_integer(RunContext &context)
+{
+    const Tensor zero = context.inputs.size() > 2 ? context.inputs[2] : Tensor();
+    if (zero && zero.count() != 1)
+        throw Error("the zero point has " + std::to_string(zero.count()) + " elements, want 1");
+    Tensor x = without_zero_point(context.inputs[0], zero, 0).converted(Type::f32);
+    const float scale = only_scale(context, 1);
+    for (float &number : x.values<float>())
+        number *= scale;
+    change_lines(context, x, soften);
 }
 
 void log_softmax(RunContext &context)
 {
-    change_lines(context, [](std::vector<double> &line) {
+    change_lines(context, context.inputs[0], [](std::vector<double> &line) {
         const double log_sum = std::log(shift_and_sum(line));
         for (double &value : line)
             value -= log_sum;
@@ -314,7 +343,7 @@ void log_softmax(RunContext &context)
 
 void hardmax(RunContext &context)
 {
-    change_lines(context, [](std::vector<double> &line) {
+    change_lines(context, context.inputs[0], [](std::vector<double> &line) {
         const auto best = std::max_element(line.begin(), line.end());
         const auto at = static_cast<size_t>(best - line.begin());
         std::fill(line.begin(), line.end(), 0.0);
@@ -344,6 +373,7 @@ constexpr Op rows[] = {
     reduce_row<Sum>("ReduceSum"),
     reduce_row<SumSquare>("ReduceSumSquare"),
     {"Softmax", 1, 1, 1, softmax_rule, softmax},
+    {"SoftmaxInteger", 2, 3, 1, softmax_integer_rule, softmax_integer},
 };
 
 } // namespace

@@ -46,8 +46,6 @@ class Elementwise final : public Kernel {
     Elementwise(const Chain &chain, const Layout &out, int threads)
         : stages_(chain.stages), grids_(chain.grids), made_on_(chain.made_on), made_(out.type)
     {
-        if (stages_.empty())
-            stages_.push_back({});
         for (const Layout &operand : chain.operands)
             types_.push_back(operand.type);
         for (const Stage &stage : stages_)
@@ -204,8 +202,8 @@ class Elementwise final : public Kernel {
                                     (*adds_integers_)[1], *made_on_);
                 continue;
             }
-            float *floats = made_ == Type::f32 ? reinterpret_cast<float *>(to) : made;
-            run_block(operands, floats, at, size);
+            const float *floats =
+                run_block(operands, made_ == Type::f32 ? reinterpret_cast<float *>(to) : made, at, size);
             if (made_on_)
                 vector_quantise(reinterpret_cast<uint8_t *>(to), floats, size, *made_on_);
             else if (made_ == Type::bf16)
@@ -266,8 +264,7 @@ class Elementwise final : public Kernel {
             std::memcpy(operand.rows + i * element(types_[k]), from, static_cast<size_t>(element(types_[k])));
         auto *few = reinterpret_cast<float *>(operand.rows + room() / 2);
         fill(few, operand.rows, rows, k);
-        for (int64_t i = 0; i < rows; i++)
-            std::fill_n(operand.spread + i * period_, period_, few[i]);
+        vector_repeat(operand.spread, few, rows, period_);
         return operand.spread;
     }
 
@@ -288,8 +285,13 @@ class Elementwise final : public Kernel {
         return operand.rows;
     }
 
-    void run_block(std::vector<Operand> &operands, float *out, int64_t at, int64_t count) const
+    /// Gives where the block's results lie: at `out` when they are f32 in the end, or where they are anyway.
+    const float *run_block(std::vector<Operand> &operands, float *out, int64_t at, int64_t count) const
     {
+        if (stages_.empty() && ways_[0] == Way::each && types_[0] != Type::f32) {
+            fill(out, side_by_side(operands[0], 0, at, count), count, 0);
+            return out;
+        }
         const float *from = numbers(operands[0], 0, at, count);
         if (ways_[0] == Way::one) {
             std::fill_n(out, count, *from);
@@ -307,6 +309,9 @@ class Elementwise final : public Kernel {
             functions_[s](out, from, operand, one, count, stage.a, stage.b);
             from = out;
         }
+        if (made_ == Type::f32 && from != out)
+            std::copy_n(from, count, out);
+        return from;
     }
 };
 
@@ -448,10 +453,9 @@ std::string add_post_ops(Chain &chain, std::vector<Reads> &in, const NodeFacts &
         if (chain.made_on)
             return "something follows its quantisation";
         if (i >= first && post.op->name == "QuantizeLinear") {
-            const Type type = type_after(post, Type::f32);
-            if (!is_8_bit(type))
+            chain.made_on = quantisation(post);
+            if (!chain.made_on)
                 return "its result is quantised to other than 8 bits";
-            chain.made_on = grid_of(post.attributes, type);
         } else if (i >= first && post.op->name == "Cast") {
             if (!is_float(type_after(post, Type::f32)))
                 return "its result is cast to no float";
@@ -540,6 +544,13 @@ UnaryStages unary_stages(const Node &node, size_t first, Type type, bool casts)
         result.count++;
     }
     return result;
+}
+
+std::optional<Quantisation> quantisation(const PostOp &post)
+{
+    const Type type = type_after(post, Type::f32);
+    return post.op->name == "QuantizeLinear" && is_8_bit(type) ? std::optional(grid_of(post.attributes, type))
+                                                               : std::nullopt;
 }
 
 std::optional<std::array<float, 2>> bounds_of(const UnaryStage &stage)

@@ -28,6 +28,9 @@ struct UnaryStages {
 /// `casts`: whether they may end in another float type.
 UnaryStages unary_stages(const Node &, size_t first, Type type, bool casts);
 
+/// The grid of 8-bit integers to which the post-op brings f32; nothing when it is no such QuantizeLinear.
+std::optional<Quantisation> quantisation(const PostOp &);
+
 /// The range into which the stage brings numbers, when it does no more.
 std::optional<std::array<float, 2>> bounds_of(const UnaryStage &);
 /// Takes the first stage away when it only brings numbers into a range, and gives the range.

@@ -31,6 +31,7 @@ constexpr auto integer_matmul_ops = names("MatMulInteger");
 constexpr auto integer_product_ops = names("ConvInteger", "MatMulInteger");
 constexpr auto resize_ops = names("Resize");
 constexpr auto softmax_ops = names("Softmax", "LogSoftmax");
+constexpr auto integer_softmax_ops = names("Softmax", "SoftmaxInteger");
 constexpr auto reduce_ops =
     names("ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare");
 constexpr auto gather_ops = names("Gather");
@@ -73,6 +74,7 @@ const KernelRow table[] = {
     {"pad", pad_ops, attempt_pad},
     {"gather", gather_ops, attempt_gather},
     {"resize", resize_ops, attempt_resize},
+    {"softmax", integer_softmax_ops, attempt_integer_softmax},
     {"softmax", softmax_ops, attempt_softmax},
     {"reduce", reduce_ops, attempt_reduce},
     {"cast", cast_ops, attempt_cast},

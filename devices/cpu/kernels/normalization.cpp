@@ -25,15 +25,17 @@ class Normalise final : public Kernel {
     {
     }
 
+    size_t scratch() const { return static_cast<size_t>(threads_ * part_bytes()); }
+
     void run(const Launch &launch) const override
     {
         const auto *factors = reinterpret_cast<const float *>(launch.in[1]);
         const auto *offsets = n_.has_offset ? reinterpret_cast<const float *>(launch.in[2]) : nullptr;
-        parallel_for(n_.rows, threads_, [&](int64_t first, int64_t last) {
-            std::vector<float> made(static_cast<size_t>(n_.length));
-            for (int64_t row = first; row < last; row++) {
+        parallel_parts(threads_, [&](int64_t part) {
+            auto *made = reinterpret_cast<float *>(launch.scratch + part * part_bytes());
+            for (int64_t row = n_.rows * part / threads_; row < n_.rows * (part + 1) / threads_; row++) {
                 const int64_t offset = row * n_.length * floats_.element();
-                float *out = floats_.made(launch.out[0] + offset, made.data());
+                float *out = floats_.made(launch.out[0] + offset, made);
                 const float *in = floats_.read(launch.in[0] + offset, n_.length, out);
                 vector_normalise(out, in, n_.length, n_.centred, n_.epsilon);
                 if (n_.channels == 0)
@@ -51,6 +53,12 @@ class Normalise final : public Kernel {
     int threads_;
     Apply affine_ = vector_function(Function::affine), mul_ = vector_function(Function::mul),
           add_ = vector_function(Function::add);
+
+    /// Of what is made elsewhere than in place.
+    int64_t part_bytes() const
+    {
+        return floats_.type == Type::f32 ? 0 : in_lines(n_.length * static_cast<int64_t>(sizeof(float)));
+    }
 
     void scale_elements(float *out, const float *factors, const float *offsets) const
     {
@@ -85,7 +93,9 @@ Choice normalising(const NodeFacts &facts, const Normalisation &n)
         if (facts.has(i))
             choice.in.push_back({i, Layout::dense(facts.type(i), facts.dims(i))});
     choice.out = facts.out;
-    choice.kernel = std::make_unique<Normalise>(n, facts.type(0), facts.threads);
+    auto kernel = std::make_unique<Normalise>(n, facts.type(0), facts.threads);
+    choice.scratch = kernel->scratch();
+    choice.kernel = std::move(kernel);
     return choice;
 }
 

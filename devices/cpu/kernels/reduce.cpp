@@ -34,7 +34,8 @@ class Reduce final : public Kernel {
   public:
     /// `out`: with the axes that are reduced, of size 1 or with stride 0.
     Reduce(const ReduceRow &row, const Layout &in, const std::vector<bool> &reduced, const Layout &out, int threads)
-        : row_(row), floats_{in.type}, threads_(threads)
+        : row_(row), floats_{in.type}, threads_(threads), before_(vector_function(row.before)),
+          join_(vector_function(row.join))
     {
         for (size_t axis = 0; axis < in.rank(); axis++) {
             Loops &loops = reduced[axis] ? inside_ : kept_;
@@ -66,6 +67,7 @@ class Reduce final : public Kernel {
     const ReduceRow &row_;
     Floats floats_;
     int threads_;
+    Apply before_, join_;
     Loops kept_, inside_;
     int64_t count_ = 1;
     bool along_ = false;
@@ -120,13 +122,12 @@ class Reduce final : public Kernel {
                 row[static_cast<size_t>(i)] = floats_.read_one(from + i * stride * floats_.element());
         if (row_.before == Function::copy)
             return values;
-        vector_function(row_.before)(row.data(), values, nullptr, false, length, 0, 0);
+        before_(row.data(), values, nullptr, false, length, 0, 0);
         return row.data();
     }
 
     float reduce_along(const std::byte *in, std::vector<float> &row) const
     {
-        const Apply join = vector_function(row_.join);
         const int64_t length = inside_.sizes.back(), stride = inside_.strides[0].back();
         float result = 0;
         std::array<int64_t, 1> at{};
@@ -137,14 +138,13 @@ class Reduce final : public Kernel {
             if (turn == 0)
                 result = part;
             else
-                join(&result, &result, &part, true, 1, 0, 0);
+                join_(&result, &result, &part, true, 1, 0, 0);
         }
         return result;
     }
 
     void reduce_across(const std::byte *in, float *out, std::vector<float> &row) const
     {
-        const Apply join = vector_function(row_.join);
         const int64_t length = kept_.sizes.back(), stride = kept_.strides[0].back();
         std::array<int64_t, 1> at{};
         for (int64_t turn = 0; turn < count_; turn++) {
@@ -153,7 +153,7 @@ class Reduce final : public Kernel {
             if (turn == 0)
                 std::copy_n(from, length, out);
             else
-                join(out, out, from, false, length, 0, 0);
+                join_(out, out, from, false, length, 0, 0);
         }
         finish(out, length);
     }

@@ -1,7 +1,7 @@
 #include "devices/cpu/kernel.h"
 #include "devices/cpu/strided.h"
 #include "devices/cpu/team.h"
-#include "vector_functions.h"
+#include "elementwise.h"
 
 #include <algorithm>
 #include <array>
@@ -21,17 +21,20 @@ class Softmax final : public Kernel {
         loops_ = {layout.dims, {layout.strides}};
         loops_.sizes[axis] = 1;
         loops_.simplify(0);
-        by_row_ = stride_ == 1 && length_ >= 16;
+        by_row_ = stride_ == 1 && length_ >= most_lanes;
     }
+
+    size_t scratch() const { return static_cast<size_t>(threads_ * part_bytes()); }
 
     void run(const Launch &launch) const override
     {
         const size_t outer = loops_.depth() - 1;
         const int64_t side = loops_.sizes.back(), parts = (side + block - 1) / block;
-        parallel_for(loops_.turns(outer) * parts, threads_, [&](int64_t first, int64_t last) {
-            std::vector<float> scratch(static_cast<size_t>(by_row_ ? length_ : (length_ + 2) * block));
+        const int64_t turns = loops_.turns(outer) * parts;
+        parallel_parts(threads_, [&](int64_t part) {
+            auto *scratch = reinterpret_cast<float *>(launch.scratch + part * part_bytes());
             std::array<int64_t, 1> at{};
-            for (int64_t turn = first; turn < last; turn++) {
+            for (int64_t turn = turns * part / threads_; turn < turns * (part + 1) / threads_; turn++) {
                 loops_.offsets(turn / parts, outer, at);
                 const int64_t begin = turn % parts * block, count = std::min(block, side - begin);
                 const int64_t offset = (at[0] + begin * loops_.strides[0].back()) * floats_.element();
@@ -59,14 +62,19 @@ class Softmax final : public Kernel {
           max_ = vector_function(Function::max), log_ = vector_function(Function::log),
           reciprocal_ = vector_function(Function::reciprocal);
 
-    void one_by_one(const std::byte *from, std::byte *to, int64_t count, std::vector<float> &scratch) const
+    int64_t part_bytes() const
+    {
+        return in_lines((by_row_ ? length_ : (length_ + 2) * block) * static_cast<int64_t>(sizeof(float)));
+    }
+
+    void one_by_one(const std::byte *from, std::byte *to, int64_t count, float *scratch) const
     {
         const int64_t step = loops_.strides[0].back();
         if (!logarithm_)
-            return vector_softmax(to, from, floats_.type, count, length_, step, scratch.data());
+            return vector_softmax({floats_.type, floats_.type, {}, {}, length_, step}, to, from, count, scratch);
         for (int64_t i = 0; i < count; i++, from += step * floats_.element(), to += step * floats_.element()) {
-            const float *in = floats_.read(from, length_, scratch.data());
-            float *out = floats_.made(to, scratch.data());
+            const float *in = floats_.read(from, length_, scratch);
+            float *out = floats_.made(to, scratch);
             logarithms(in, out);
             floats_.write(to, out, length_);
         }
@@ -82,11 +90,11 @@ class Softmax final : public Kernel {
         sub_(out, out, &sum, true, length_, 0, 0);
     }
 
-    template <class T> void rows(const std::byte *from, std::byte *to, int64_t count, std::vector<float> &scratch) const
+    template <class T> void rows(const std::byte *from, std::byte *to, int64_t count, float *scratch) const
     {
         const auto *in = reinterpret_cast<const T *>(from);
         auto *out = reinterpret_cast<T *>(to);
-        float *highest = scratch.data(), *sum = highest + block, *values = sum + block;
+        float *highest = scratch, *sum = highest + block, *values = sum + block;
         const int64_t step = loops_.strides[0].back();
         for (int64_t k = 0; k < length_; k++)
             for (int64_t i = 0; i < count; i++)
@@ -113,7 +121,67 @@ class Softmax final : public Kernel {
     }
 };
 
+/// Softmax along the last axis of a dense layout, from or to 8-bit integers.
+class IntegerSoftmax final : public Kernel {
+  public:
+    IntegerSoftmax(const SoftmaxRows &work, int64_t rows, int threads) : work_(work), rows_(rows), threads_(threads) {}
+
+    size_t scratch() const { return static_cast<size_t>(threads_ * part_bytes()); }
+
+    void run(const Launch &launch) const override
+    {
+        parallel_parts(threads_, [&](int64_t part) {
+            const int64_t first = rows_ * part / threads_, last = rows_ * (part + 1) / threads_;
+            const int64_t offset = first * work_.step;
+            vector_softmax(work_, launch.out[0] + offset * element(work_.out),
+                           launch.in[0] + offset * element(work_.in), last - first,
+                           reinterpret_cast<float *>(launch.scratch + part * part_bytes()));
+        });
+    }
+
+  private:
+    SoftmaxRows work_;
+    int64_t rows_;
+    int threads_;
+
+    static int64_t element(Type type) { return static_cast<int64_t>(size_of(type)); }
+    int64_t part_bytes() const { return in_lines(work_.length * static_cast<int64_t>(sizeof(float))); }
+};
+
 } // namespace
+
+Attempt attempt_integer_softmax(const NodeFacts &facts)
+{
+    const auto &posts = facts.node.post_ops;
+    const auto made_on = posts.empty() ? std::nullopt : quantisation(posts[0]);
+    const bool reads_integers = facts.node.op->name == "SoftmaxInteger";
+    if (!reads_integers && (!made_on || !is_float(facts.type(0))))
+        return "it neither reads nor makes 8-bit integers";
+    const Shape &dims = facts.dims(0);
+    if (dims.empty() || dims.back() < most_lanes ||
+        normal_axis(facts.attributes().integer("axis", -1), dims.size()) != dims.size() - 1)
+        return "it is not along the last axis, or that has fewer than " + std::to_string(most_lanes) + " elements";
+    SoftmaxRows work;
+    work.in = facts.type(0);
+    work.out = made_on ? type_after(posts[0], Type::f32) : Type::f32;
+    work.out_grid = made_on.value_or(Quantisation());
+    work.length = work.step = dims.back();
+    if (reads_integers) {
+        const Tensor *scale = facts.constant(1), *zero = facts.constant(2);
+        if (!scale || scale->count() != 1 || (facts.has(2) && (!zero || zero->count() != 1)))
+            return "it has not one constant scale and zero point";
+        work.in_grid = {*scale->data<float>(), zero ? zero->converted(Type::s32).data<int32_t>()[0] : 0,
+                        work.in == Type::s8};
+    }
+    auto kernel = std::make_unique<IntegerSoftmax>(work, count_of(dims) / work.length, facts.threads);
+    Choice choice;
+    choice.in = {{0, Layout::dense(work.in, dims)}};
+    choice.out = {Layout::dense(work.out, dims)};
+    choice.post_ops = made_on ? 1 : 0;
+    choice.scratch = kernel->scratch();
+    choice.kernel = std::move(kernel);
+    return choice;
+}
 
 Attempt attempt_softmax(const NodeFacts &facts)
 {
@@ -126,7 +194,9 @@ Attempt attempt_softmax(const NodeFacts &facts)
     Choice choice;
     choice.in = {{0, layout}};
     choice.out = {layout};
-    choice.kernel = std::make_unique<Softmax>(layout, axis, facts.node.op->name == "LogSoftmax", facts.threads);
+    auto kernel = std::make_unique<Softmax>(layout, axis, facts.node.op->name == "LogSoftmax", facts.threads);
+    choice.scratch = kernel->scratch();
+    choice.kernel = std::move(kernel);
     return choice;
 }
 

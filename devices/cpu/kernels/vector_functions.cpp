@@ -1,5 +1,7 @@
 #include "vector_functions.h"
 
+#include "inference/ops.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "devices/cpu/kernels/vector_functions.cpp"
 #include <hwy/foreach_target.h>
@@ -21,7 +23,7 @@ namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 using leat::HWY_NAMESPACE::load_bfloat16;
 using leat::HWY_NAMESPACE::store_bfloat16;
-using D = hn::ScalableTag<float>;
+using D = hn::CappedTag<float, most_lanes>;
 using V = hn::Vec<D>;
 
 V of(float value)
@@ -234,6 +236,19 @@ void apply(float *to, const float *from, const float *operand, bool one_operand,
     const auto lanes = static_cast<int64_t>(hn::Lanes(d));
     const V one = of(one_operand ? *operand : 0.f);
     const bool each = operand && !one_operand;
+    if (count < lanes) {
+        HWY_ALIGN float y[HWY_MAX_BYTES / sizeof(float)] = {}, x[HWY_MAX_BYTES / sizeof(float)] = {};
+        const size_t bytes = static_cast<size_t>(count) * sizeof(float);
+        std::memcpy(y, from, bytes);
+        if (each)
+            std::memcpy(x, operand, bytes);
+        hn::Store(f(hn::Load(d, y), each ? hn::Load(d, x) : one, p), d, y);
+        std::memcpy(to, y, bytes);
+        return;
+    }
+    // The last vector goes back over the one before; what it reads is read before `to`, which may lie there, changes.
+    const int64_t end = count - lanes;
+    const V last = hn::LoadU(d, from + end), last_operand = each ? hn::LoadU(d, operand + end) : one;
     int64_t i = 0;
     if (each)
         for (; i + lanes <= count; i += lanes)
@@ -241,15 +256,8 @@ void apply(float *to, const float *from, const float *operand, bool one_operand,
     else
         for (; i + lanes <= count; i += lanes)
             hn::StoreU(f(hn::LoadU(d, from + i), one, p), d, to + i);
-    if (i == count)
-        return;
-    HWY_ALIGN float y[HWY_MAX_BYTES / sizeof(float)] = {}, x[HWY_MAX_BYTES / sizeof(float)] = {};
-    const size_t rest = static_cast<size_t>(count - i) * sizeof(float);
-    std::memcpy(y, from + i, rest);
-    if (each)
-        std::memcpy(x, operand + i, rest);
-    hn::Store(f(hn::Load(d, y), each ? hn::Load(d, x) : one, p), d, y);
-    std::memcpy(to + i, y, rest);
+    if (i < count)
+        hn::StoreU(f(last, last_operand, p), d, to + end);
 }
 
 // In the order of enum Function.
@@ -261,6 +269,20 @@ const Apply table[] = {
     apply<Square>,    apply<Affine>,      apply<Add>,      apply<Sub>,      apply<SubReversed>, apply<Mul>,
     apply<Div>,       apply<DivReversed>, apply<Max>,      apply<Min>,      apply<PRelu>,       apply<AddScaled>,
 };
+
+void repeat(float *to, const float *from, int64_t count, int64_t times)
+{
+    const D d;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    for (int64_t row = 0; row < count; row++, to += times) {
+        const V value = of(from[row]);
+        int64_t i = 0;
+        for (; i + lanes <= times; i += lanes)
+            hn::StoreU(value, d, to + i);
+        for (; i < times; i++)
+            to[i] = from[row];
+    }
+}
 
 /// One number out of many: `join` of two vectors, `end` of the lanes of one.
 template <class Join, class End> float fold(const float *values, int64_t count, float start, Join join, End end)
@@ -403,95 +425,6 @@ void join(float *to, const std::byte *first, int64_t step, int64_t count, Type t
     case Type::u8: return of_type(uint8_t());
     case Type::s8: return of_type(int8_t());
     default: return of_type(uint16_t());
-    }
-}
-
-HWY_INLINE V numbers_of(const float *from)
-{
-    return hn::LoadU(D(), from);
-}
-
-HWY_INLINE V numbers_of(const uint16_t *from)
-{
-    return load_bfloat16(D(), from);
-}
-
-/// e^(from[i] - highest) to `room`; gives their sum.
-template <class T> HWY_INLINE float powers_of(float *room, const T *from, int64_t length)
-{
-    const D d;
-    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-    const int64_t whole = length / lanes * lanes, left = length - whole;
-    const V lowest = of(-std::numeric_limits<float>::infinity());
-    HWY_ALIGN float rest[HWY_MAX_BYTES / sizeof(float)];
-    V highest = lowest, other = lowest;
-    if (left > 0) {
-        T last[HWY_MAX_BYTES / sizeof(float)] = {};
-        std::memcpy(last, from + whole, static_cast<size_t>(left) * sizeof(T));
-        const auto present = hn::FirstN(d, static_cast<size_t>(left));
-        highest = hn::IfThenElse(present, numbers_of(last), lowest);
-        hn::Store(highest, d, rest);
-    }
-    int64_t i = 0;
-    for (; i + 2 * lanes <= whole; i += 2 * lanes) {
-        highest = hn::Max(highest, numbers_of(from + i));
-        other = hn::Max(other, numbers_of(from + i + lanes));
-    }
-    if (i < whole)
-        other = hn::Max(other, numbers_of(from + i));
-    highest = hn::MaxOfLanes(d, hn::Max(highest, other));
-    V sum = of(0);
-    for (i = 0; i < whole; i += lanes) {
-        const V power = exp_within(hn::Sub(numbers_of(from + i), highest));
-        sum = hn::Add(sum, power);
-        hn::StoreU(power, d, room + i);
-    }
-    if (left > 0) {
-        const auto present = hn::FirstN(d, static_cast<size_t>(left));
-        const V power = hn::IfThenElseZero(present, exp_within(hn::Sub(hn::Load(d, rest), highest)));
-        sum = hn::Add(sum, power);
-        hn::Store(power, d, rest);
-        std::memcpy(room + whole, rest, static_cast<size_t>(left) * sizeof(float));
-    }
-    return hn::GetLane(hn::SumOfLanes(d, sum));
-}
-
-/// Of rows as long as a vector, four at a time, as each waits for its own largest number and its own sum. Gives how
-/// many rows it has done.
-HWY_INLINE int64_t softmax_of_vectors(float *to, const float *from, int64_t rows, int64_t step)
-{
-    constexpr int64_t together = 4;
-    const D d;
-    int64_t row = 0;
-    for (; row + together <= rows; row += together) {
-        V x[together];
-        for (int64_t i = 0; i < together; i++)
-            x[i] = hn::LoadU(d, from + (row + i) * step);
-        for (V &each : x)
-            each = exp_within(hn::Sub(each, hn::MaxOfLanes(d, each)));
-        for (V &each : x)
-            each = hn::Mul(each, hn::Div(of(1), hn::SumOfLanes(d, each)));
-        for (int64_t i = 0; i < together; i++)
-            hn::StoreU(x[i], d, to + (row + i) * step);
-    }
-    return row;
-}
-
-void softmax(std::byte *to, const std::byte *from, Type type, int64_t rows, int64_t length, int64_t step, float *room)
-{
-    int64_t row = 0;
-    if (type == Type::f32 && length == static_cast<int64_t>(hn::Lanes(D())))
-        row = softmax_of_vectors(reinterpret_cast<float *>(to), reinterpret_cast<const float *>(from), rows, step);
-    for (; row < rows; row++) {
-        const int64_t offset = row * step;
-        const float sum = type == Type::f32
-                              ? powers_of(room, reinterpret_cast<const float *>(from) + offset, length)
-                              : powers_of(room, reinterpret_cast<const uint16_t *>(from) + offset, length);
-        const float factor = 1 / sum;
-        float *made = type == Type::f32 ? reinterpret_cast<float *>(to) + offset : room;
-        apply<Mul>(made, room, &factor, true, length, 0, 0);
-        if (type != Type::f32)
-            vector_narrow(to + offset * int64_t(sizeof(uint16_t)), room, length);
     }
 }
 
@@ -638,27 +571,39 @@ class Quantiser : Integers {
 #endif
 };
 
-void quantise(uint8_t *to, const float *from, int64_t count, Quantisation q)
+/// number(i) for i and the following lanes to integers, `count` of them: no fewer than a vector holds. The last vector
+/// goes back over the one before; what it is made of is read first, as `to` may lie there.
+template <class Number>
+HWY_INLINE void quantise_all(uint8_t *to, int64_t count, const Quantiser &quantiser, const Number &number)
 {
-    const D d;
-    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-    const Quantiser quantiser(q);
+    const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
+    const V last = number(count - lanes);
     int64_t i = 0;
 #if HWY_TARGET <= HWY_AVX3
     if (quantiser.makes_four())
         for (; i + 4 * lanes <= count; i += 4 * lanes)
-            quantiser.four(to + i, [&](int k) HWY_ATTR { return hn::LoadU(d, from + i + k * lanes); });
+            quantiser.four(to + i, [&](int k) HWY_ATTR { return number(i + k * lanes); });
 #endif
     for (; i + lanes <= count; i += lanes)
-        quantiser(to + i, hn::LoadU(d, from + i));
-    if (i == count)
+        quantiser(to + i, number(i));
+    if (i < count)
+        quantiser(to + count - lanes, last);
+}
+
+void quantise(uint8_t *to, const float *from, int64_t count, Quantisation q)
+{
+    const D d;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    if (count < lanes) {
+        HWY_ALIGN float few[HWY_MAX_BYTES / sizeof(float)] = {};
+        uint8_t made[HWY_MAX_BYTES / sizeof(float)];
+        const auto numbers = static_cast<size_t>(count);
+        std::memcpy(few, from, numbers * sizeof(float));
+        quantise(made, few, lanes, q);
+        std::memcpy(to, made, numbers);
         return;
-    HWY_ALIGN float rest[HWY_MAX_BYTES / sizeof(float)] = {};
-    uint8_t made[HWY_MAX_BYTES / sizeof(float)];
-    const auto left = static_cast<size_t>(count - i) % std::size(rest); // the remainder only tells the compiler
-    std::memcpy(rest, from + i, left * sizeof(float));
-    quantiser(made, hn::Load(d, rest));
-    std::memcpy(to + i, made, left);
+    }
+    quantise_all(to, count, Quantiser(q), [&](int64_t i) HWY_ATTR { return hn::LoadU(d, from + i); });
 }
 
 void dequantise(float *to, const uint8_t *from, int64_t count, Quantisation q)
@@ -688,22 +633,101 @@ void add_integers(uint8_t *to, IntegerNumbers a, IntegerNumbers b, int64_t count
         return;
     }
     const Dequantiser first(a.grid), second(b.grid);
-    const Quantiser made(q);
     const V low = of(lowest), high = of(highest);
-    const auto sum = [&](int64_t i) HWY_ATTR {
+    quantise_all(to, count, Quantiser(q), [&](int64_t i) HWY_ATTR {
         return hn::Min(hn::Max(hn::Add(first(a.from + i), second(b.from + i)), low), high);
-    };
-    // `to` may be where `b` lies: the last vector, which goes back over the one before, is made first.
-    const auto last = made.integers(sum(count - lanes));
+    });
+}
+
+/// Calls f(number), where number(i) is the vector of the row's numbers from i on.
+template <class F> HWY_INLINE void with_numbers(const std::byte *row, Type type, Quantisation grid, const F &f)
+{
+    if (type == Type::f32) {
+        const auto *from = reinterpret_cast<const float *>(row);
+        f([=](int64_t i) HWY_ATTR { return hn::LoadU(D(), from + i); });
+    } else if (type == Type::bf16) {
+        const auto *from = reinterpret_cast<const uint16_t *>(row);
+        f([=](int64_t i) HWY_ATTR { return load_bfloat16(D(), from + i); });
+    } else {
+        const auto *from = reinterpret_cast<const uint8_t *>(row);
+        f([from, dequantiser = Dequantiser(grid)](int64_t i) HWY_ATTR { return dequantiser(from + i); });
+    }
+}
+
+/// e^(number - highest) of the row to `room`; gives their sum. The last vector goes back over the one before.
+template <class Number> HWY_INLINE float powers_of(float *room, int64_t length, const Number &number)
+{
+    const D d;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    const int64_t end = length - lanes;
+    V highest = number(end), other = highest;
     int64_t i = 0;
-#if HWY_TARGET <= HWY_AVX3
-    if (made.makes_four())
-        for (; i + 4 * lanes <= count; i += 4 * lanes)
-            made.four(to + i, [&](int k) HWY_ATTR { return sum(i + k * lanes); });
-#endif
-    for (; i + lanes <= count; i += lanes)
-        made(to + i, sum(i));
-    hn::StoreU(last, Integers::U(), to + count - lanes);
+    for (; i + lanes < end; i += 2 * lanes) {
+        highest = hn::Max(highest, number(i));
+        other = hn::Max(other, number(i + lanes));
+    }
+    if (i < end)
+        other = hn::Max(other, number(i));
+    highest = hn::MaxOfLanes(d, hn::Max(highest, other));
+    V sum = of(0);
+    for (i = 0; i <= end; i += lanes) {
+        const V power = exp_within(hn::Sub(number(i), highest));
+        sum = hn::Add(sum, power);
+        hn::StoreU(power, d, room + i);
+    }
+    if (i < length) {
+        const V power = exp_within(hn::Sub(number(end), highest));
+        sum = hn::Add(sum, hn::IfThenZeroElse(hn::FirstN(d, static_cast<size_t>(i - end)), power));
+        hn::StoreU(power, d, room + end);
+    }
+    return hn::GetLane(hn::SumOfLanes(d, sum));
+}
+
+/// Of rows as long as a vector, four at a time, as each waits for its own largest number and its own sum. Gives how
+/// many rows it has done.
+HWY_INLINE int64_t softmax_of_vectors(float *to, const float *from, int64_t rows, int64_t step)
+{
+    constexpr int64_t together = 4;
+    const D d;
+    int64_t row = 0;
+    for (; row + together <= rows; row += together) {
+        V x[together];
+        for (int64_t i = 0; i < together; i++)
+            x[i] = hn::LoadU(d, from + (row + i) * step);
+        for (V &each : x)
+            each = exp_within(hn::Sub(each, hn::MaxOfLanes(d, each)));
+        for (V &each : x)
+            each = hn::Mul(each, hn::Div(of(1), hn::SumOfLanes(d, each)));
+        for (int64_t i = 0; i < together; i++)
+            hn::StoreU(x[i], d, to + (row + i) * step);
+    }
+    return row;
+}
+
+void softmax(const SoftmaxRows &work, std::byte *to, const std::byte *from, int64_t rows, float *room)
+{
+    const D d;
+    int64_t row = 0;
+    if (work.in == Type::f32 && work.out == Type::f32 && work.length == static_cast<int64_t>(hn::Lanes(d)))
+        row = softmax_of_vectors(reinterpret_cast<float *>(to), reinterpret_cast<const float *>(from), rows, work.step);
+    const auto in_bytes = static_cast<int64_t>(size_of(work.in)), out_bytes = static_cast<int64_t>(size_of(work.out));
+    for (; row < rows; row++) {
+        float sum = 0;
+        with_numbers(from + row * work.step * in_bytes, work.in, work.in_grid,
+                     [&](const auto &number) HWY_ATTR { sum = powers_of(room, work.length, number); });
+        const float factor = 1 / sum;
+        std::byte *out = to + row * work.step * out_bytes;
+        if (is_8_bit(work.out)) {
+            quantise_all(reinterpret_cast<uint8_t *>(out), work.length, Quantiser(work.out_grid),
+                         [room, factors = of(factor)](int64_t i)
+                             HWY_ATTR { return hn::Mul(hn::LoadU(D(), room + i), factors); });
+            continue;
+        }
+        float *made = work.out == Type::f32 ? reinterpret_cast<float *>(out) : room;
+        apply<Mul>(made, room, &factor, true, work.length, 0, 0);
+        if (work.out == Type::bf16)
+            vector_narrow(out, room, work.length);
+    }
 }
 
 void widen(float *to, const uint16_t *from, int64_t count)
@@ -780,6 +804,7 @@ void narrow_natively(uint16_t *, const float *, int64_t) {}
 } // namespace
 
 HWY_EXPORT(find);
+HWY_EXPORT(repeat);
 HWY_EXPORT(sum_of);
 HWY_EXPORT(max_of);
 HWY_EXPORT(min_of);
@@ -796,6 +821,11 @@ HWY_EXPORT(narrow);
 Apply vector_function(Function function)
 {
     return HWY_DYNAMIC_DISPATCH(find)(function);
+}
+
+void vector_repeat(float *to, const float *from, int64_t count, int64_t times)
+{
+    HWY_DYNAMIC_DISPATCH(repeat)(to, from, count, times);
 }
 
 float vector_sum(const float *values, int64_t count)
@@ -854,10 +884,9 @@ void vector_narrow(std::byte *to, const float *from, int64_t count)
         HWY_DYNAMIC_DISPATCH(narrow)(narrow_to, from, count);
 }
 
-void vector_softmax(std::byte *to, const std::byte *from, Type type, int64_t rows, int64_t length, int64_t step,
-                    float *room)
+void vector_softmax(const SoftmaxRows &work, std::byte *to, const std::byte *from, int64_t rows, float *room)
 {
-    HWY_DYNAMIC_DISPATCH(softmax)(to, from, type, rows, length, step, room);
+    HWY_DYNAMIC_DISPATCH(softmax)(work, to, from, rows, room);
 }
 
 void vector_normalise(float *to, const float *from, int64_t count, bool centred, float epsilon)

@@ -8,6 +8,9 @@
 
 namespace leat::cpu {
 
+/// Numbers of f32 that one vector holds at most.
+constexpr int64_t most_lanes = 16;
+
 /// Functions of one or two numbers that run in SIMD over arrays of f32, on the best instructions of the processor.
 enum class Function : uint8_t {
     copy,
@@ -56,14 +59,12 @@ using Apply = void (*)(float *to, const float *from, const float *operand, bool 
 
 Apply vector_function(Function);
 
+/// Each of `count` numbers `times` times, side by side.
+void vector_repeat(float *to, const float *from, int64_t count, int64_t times);
+
 float vector_sum(const float *values, int64_t count);
 float vector_max(const float *values, int64_t count);
 float vector_min(const float *values, int64_t count);
-/// Of each row e^(from[i] - highest) over the sum of all, f32 or bf16. From one row to the next there are `step`
-/// elements in both; `to` may be `from`. `room`: `length` numbers.
-void vector_softmax(std::byte *to, const std::byte *from, Type, int64_t rows, int64_t length, int64_t step,
-                    float *room);
-
 /// Brings a row to mean 0, unless `centred` is false, and to variance 1, with `epsilon` added to the variance before
 /// its root is taken. `to` may be `from`.
 void vector_normalise(float *to, const float *from, int64_t count, bool centred, float epsilon);
@@ -76,6 +77,17 @@ struct Quantisation {
 };
 void vector_quantise(uint8_t *to, const float *from, int64_t count, Quantisation);
 void vector_dequantise(float *to, const uint8_t *from, int64_t count, Quantisation);
+
+/// Rows of a Softmax, from f32, bf16 or 8-bit integers to one of them.
+struct SoftmaxRows {
+    Type in = Type::f32, out = Type::f32;
+    Quantisation in_grid{}, out_grid{}; ///< of integers
+    int64_t length = 0;                 ///< `most_lanes` or more
+    int64_t step = 0;                   ///< elements from one row to the next, in both
+};
+/// Of each row e^(from[i] - highest) over the sum of all. `to` may be `from` where both have elements of one size.
+/// `room`: `length` numbers.
+void vector_softmax(const SoftmaxRows &, std::byte *to, const std::byte *from, int64_t rows, float *room);
 
 /// Integers that stand for numbers.
 struct IntegerNumbers {
