@@ -53,7 +53,10 @@ int64_t Product::rows_at_once(int64_t cache, int64_t made, int threads) const
 {
     constexpr int64_t whole_tiles = 24; // of all sizes
     const int64_t fit = cache / (ins * element() + outs * made) / whole_tiles * whole_tiles;
-    return std::min(std::max(2 * whole_tiles, fit), (rows + threads - 1) / threads);
+    const int64_t all = (rows + threads - 1) / threads, most = std::max(2 * whole_tiles, fit);
+    // A few rows that are left over would read all weights again.
+    const int64_t times = std::max<int64_t>(1, all / most), even = (all + times - 1) / times;
+    return times == 1 ? all : (even + whole_tiles - 1) / whole_tiles * whole_tiles;
 }
 
 int64_t Product::gathered_bytes(int64_t at_once) const

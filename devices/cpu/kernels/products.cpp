@@ -63,6 +63,7 @@ class Products final : public Kernel {
         const Tensor weights = weights_.tensor();
         WindowSums w{.taps = taps,
                      .count = p_.numbers(),
+                     .side_by_side = true,
                      .step = p_.step * p_.element(),
                      .weights = weights.raw(),
                      .outs = p_.outs,

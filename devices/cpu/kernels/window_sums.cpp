@@ -25,7 +25,7 @@ struct Tile {
     static constexpr int lanes = static_cast<int>(hn::MaxLanes(D()));
     /// Vectors of a block of channels.
     static constexpr int vectors = static_cast<int>(window_channels) / lanes;
-    static constexpr bool whole_groups = lanes == 16, masks_memory = lanes >= 8, sevens = true;
+    static constexpr bool whole_groups = lanes == 16, masks_memory = lanes >= 8, sevens = lanes < 16;
 
     static constexpr int pixels(int blocks)
     {
@@ -65,14 +65,12 @@ struct Tile {
         const int64_t first = x * w.step, step = w.step, weights_step = b.step, fetched_step = b.after_step;
         const std::byte *weights = b.weights;
         const std::byte *const *end = w.taps + w.last_tap;
-        for (const std::byte *const *tap = w.taps + w.first_tap; tap != end; tap++, weights += weights_step) {
-            hwy::Prefetch(fetched);
-            fetched += fetched_step;
-            const std::byte *number = *tap + first;
+        const auto add = [&](const std::byte *number, const std::byte *from) HWY_ATTR __attribute__((always_inline))
+        {
             V factors[wide];
 #pragma GCC unroll 4
             for (int v = 0; v < wide; v++)
-                factors[v] = hn::LoadU(d, reinterpret_cast<const float *>(weights) + v * lanes);
+                factors[v] = hn::LoadU(d, reinterpret_cast<const float *>(from) + v * lanes);
 #pragma GCC unroll 16
             for (int p = 0; p < pixels; p++, number += step) {
                 const V spread = hn::Set(d, *reinterpret_cast<const float *>(number));
@@ -80,6 +78,23 @@ struct Tile {
                 for (int v = 0; v < wide; v++)
                     sums[p][v] = hn::MulAdd(spread, factors[v], sums[p][v]);
             }
+        };
+        const std::byte *const *tap = w.taps + w.first_tap;
+        if (w.side_by_side) {
+            const std::byte *number = *tap + first, *last = number + (w.last_tap - w.first_tap) / 2 * 2 * window_number;
+            for (; number != last; number += 2 * window_number, weights += 2 * weights_step) {
+                hwy::Prefetch(fetched);
+                hwy::Prefetch(fetched + fetched_step);
+                fetched += 2 * fetched_step;
+                add(number, weights);
+                add(number + window_number, weights + weights_step);
+            }
+            tap = end - (w.last_tap - w.first_tap) % 2;
+        }
+        for (; tap != end; tap++, weights += weights_step) {
+            hwy::Prefetch(fetched);
+            fetched += fetched_step;
+            add(*tap + first, weights);
         }
         if (w.slopes)
 #pragma GCC unroll 4

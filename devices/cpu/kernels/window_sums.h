@@ -44,6 +44,7 @@ struct WindowSums {
     const std::byte *const *taps = nullptr;       ///< for each tap and number of the window, its place for pixel 0
     int64_t count = 0;                            ///< of them all
     int64_t first_tap = 0, last_tap = 0;          ///< those to sum
+    bool side_by_side = false;                    ///< the numbers of all taps are
     int64_t step = 0;                             ///< from the number for one pixel to that for the next
     const std::byte *weights = nullptr;           ///< see weights_in_groups()
     const std::byte *next = nullptr;              ///< weights in the same form that will be read after these

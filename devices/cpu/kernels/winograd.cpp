@@ -123,6 +123,7 @@ class Winograd final : public Kernel {
         WindowSums w{.taps = taps,
                      .count = t_.ins,
                      .last_tap = t_.ins,
+                     .side_by_side = true,
                      .step = t_.ins * window_number,
                      .bias = nothing_.data(),
                      .outs = t_.wide_outs(),
