@@ -8,6 +8,7 @@
 #include "inference/work.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace leat::cpu {
@@ -29,6 +30,13 @@ std::string form_of(const Layout &layout)
     for (int64_t stride : layout.strides)
         form += ' ' + std::to_string(stride);
     return form;
+}
+
+/// Whether what it computes with denormal numbers vanishes: beside the larger terms of a sum, or as small parts of one.
+bool sums_products(const Node &node)
+{
+    static constexpr std::array names{"Conv", "ConvTranspose", "Gemm", "LSTM", "MatMul", "Softmax"};
+    return std::ranges::find(names, node.op->name) != names.end();
 }
 
 bool row_lists(const KernelRow &row, std::string_view op)
@@ -125,6 +133,7 @@ class Lowering {
                 touch(*operand.place);
         plan_.scratch_bytes_ = std::max(plan_.scratch_bytes_, step.scratch);
         step.node = node_;
+        step.denormals = graph_.nodes.empty() || !sums_products(graph_.nodes[node_]);
         plan_.steps_.push_back(std::move(step));
     }
 

@@ -1,5 +1,7 @@
 #include "parts.h"
 
+#include "denormals.h"
+
 #include <chrono>
 #include <thread>
 #include <utility>
@@ -23,6 +25,7 @@ void Parts::begin(const Body &body, int64_t count, int64_t parts)
 {
     body_.store(&body, std::memory_order_relaxed);
     count_.store(count, std::memory_order_relaxed);
+    zeroes_.store(denormals_are_zero(), std::memory_order_relaxed);
     finished_.store(0, std::memory_order_relaxed);
     const uint64_t number = (next_.load(std::memory_order_relaxed) >> 32) + 1;
     next_.store(number << 32 | static_cast<uint64_t>(parts) << 16, std::memory_order_release);
@@ -42,6 +45,7 @@ bool Parts::run_one()
 void Parts::run(int64_t part, int64_t parts)
 {
     const int64_t count = count_.load(std::memory_order_relaxed);
+    const DenormalsAsZero mode(zeroes_.load(std::memory_order_relaxed));
     try {
         (*body_.load(std::memory_order_relaxed))(count * part / parts, count * (part + 1) / parts);
     } catch (...) {

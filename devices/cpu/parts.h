@@ -7,7 +7,8 @@
 
 namespace leat::cpu {
 
-/// The parts of one piece of work after the other, which the members of a team take from each other.
+/// The parts of one piece of work after the other, which the members of a team take from each other. Denormal numbers
+/// are in all of them what they are where the work begins.
 class Parts {
   public:
     using Body = std::function<void(int64_t, int64_t)>;
@@ -29,6 +30,7 @@ class Parts {
     // Of the work at hand. They stay as long as a part of it has not ended.
     std::atomic<const Body *> body_{nullptr};
     std::atomic<int64_t> count_{0}, finished_{0};
+    std::atomic<bool> zeroes_{false};
     std::mutex mutex_; // guards the error
     std::exception_ptr error_;
 

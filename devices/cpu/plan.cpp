@@ -1,5 +1,6 @@
 #include "plan.h"
 
+#include "denormals.h"
 #include "team.h"
 
 #include <algorithm>
@@ -102,6 +103,7 @@ void Plan::run(Job &job, LaneContext &lane) const
 
 void Plan::run_step(const Step &step, Job &job, State &state, std::shared_ptr<void> &kept, std::byte *scratch) const
 {
+    const DenormalsAsZero mode(!step.denormals);
     if (step.loose)
         return run_loose(step, state);
     state.in.clear();

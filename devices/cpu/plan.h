@@ -46,6 +46,7 @@ struct Step {
     size_t scratch = 0;
     size_t image = 0, images = 0; ///< the first in Job::images, and how many
     size_t node = 0;              ///< on whose behalf
+    bool denormals = true;        ///< whether it computes with such numbers; else they are zero
     bool loose = false;
     std::vector<LooseOperand> operands; ///< of a loose step: the node's inputs, then those of its post-ops
 };

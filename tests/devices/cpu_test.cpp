@@ -1,4 +1,5 @@
 #include "devices/core.h"
+#include "devices/cpu/denormals.h"
 #include "devices/devices.h"
 #include "inference/graph.h"
 #include "support/resident_memory.h"
@@ -75,6 +76,49 @@ TEST(Cpu, MakesAPlanForEverySizeOfTheInputs)
         expect_near(a.outputs[0], b.outputs[0]);
     }
     EXPECT_TRUE(cpu->nodes().front().kernel.starts_with("pointwise"));
+}
+
+TEST(Cpu, ProductsTakeDenormalNumbersForZeroAndOthersDoNot)
+{
+#ifndef __x86_64__
+    GTEST_SKIP() << "denormal numbers are not zero on this processor";
+#endif
+    constexpr float small = 1e-40f;
+    Tensor x(Type::f32, {1, 2, 8, 8});
+    std::fill_n(x.data<float>(), x.count(), 1000.f);
+    x.data<float>()[0] = small;
+    for (const char *device : {"CPU", "REF"}) {
+        const auto model = compile(R"(graph "small"
+input %0:f32[1x2x8x8] "x"
+const %1:f32[3x2x1x1] "w" = {1e-40, 1e-40, 1, 1e-40, 1e-40, 1e-40}
+%2:f32[1x3x8x8] "y" = Conv(%0, %1) "conv"
+%3:f32[1x2x8x8] "z" = Add(%0, %0) "add"
+output %2
+output %3
+)",
+                                   device);
+        Job job;
+        job.inputs = {x};
+        bool after = true;
+        std::promise<void> done;
+        job.done = [&](Job &) {
+            after = cpu::denormals_are_zero();
+            done.set_value();
+        };
+        model->submit(job);
+        done.get_future().wait();
+        ASSERT_FALSE(job.error);
+        EXPECT_FALSE(after);
+        const float *y = job.outputs[0].data<float>();
+        const bool zero = std::string(device) == "CPU";
+        for (size_t i = 1; i < 64; i++) {
+            EXPECT_EQ(y[i] == 0, zero) << i;
+            EXPECT_EQ(y[64 + i], 1000) << i;
+            EXPECT_EQ(y[128 + i] == 0, zero) << i;
+        }
+        EXPECT_EQ(job.outputs[1].data<float>()[0], 2 * small) << device;
+        EXPECT_EQ(job.outputs[1].data<float>()[1], 2000) << device;
+    }
 }
 
 TEST(Cpu, ManyJobsOfManySizesAtOnceGiveTheSameAsOneByOne)

@@ -1,3 +1,4 @@
+#include "devices/cpu/denormals.h"
 #include "devices/cpu/parts.h"
 
 #include <gtest/gtest.h>
@@ -75,6 +76,35 @@ TEST(Parts, WhatAPartThrowsIsThrownWhenAllHaveEnded)
         parts.begin(next, 4, 4);
         EXPECT_NO_THROW(parts.end());
         EXPECT_EQ(ended, 4);
+    }
+}
+
+TEST(Parts, DenormalNumbersAreInAllOfThemWhatTheyAreForTheLeader)
+{
+#ifndef __x86_64__
+    GTEST_SKIP() << "denormal numbers are not zero on this processor";
+#endif
+    Parts parts;
+    const Helpers helpers(parts, 3);
+    const auto leader = std::this_thread::get_id();
+    std::atomic<int> helped = 0;
+    for (int round = 0; round < 100 || helped == 0; round++) {
+        const bool zero = round % 2 == 0;
+        std::atomic<int> other = 0;
+        const Parts::Body body = [&](int64_t, int64_t) {
+            volatile float small = 1e-40f;
+            other += (small * 2 == 0) != zero;
+            helped += std::this_thread::get_id() != leader;
+            std::this_thread::yield();
+        };
+        {
+            const DenormalsAsZero mode(zero);
+            parts.begin(body, 16, 16);
+            parts.end();
+            EXPECT_EQ(denormals_are_zero(), zero);
+        }
+        EXPECT_FALSE(denormals_are_zero());
+        ASSERT_EQ(other, 0) << round;
     }
 }
 

@@ -25,7 +25,7 @@ struct Tile {
     static constexpr int lanes = static_cast<int>(hn::MaxLanes(D()));
     /// Vectors of a block of channels.
     static constexpr int vectors = static_cast<int>(window_channels) / lanes;
-    static constexpr bool whole_groups = lanes == 16, masks_memory = lanes >= 8, sevens = lanes < 16;
+    static constexpr bool whole_groups = lanes == 16, masks_memory = lanes >= 8, sevens = false;
 
     static constexpr int pixels(int blocks)
     {
