@@ -1,8 +1,8 @@
 #pragma once
 
-// Numbers below 1.18e-38, which processors compute with at a hundredth of their speed. Trained weights hold some: those
-// of channels that learnt to be nothing, and the states of an LSTM decay to them. What products make of them vanishes
-// in the sums.
+// Numbers below 1.18e-38, which processors multiply at a hundredth of their speed. Trained models have some: weights of
+// channels that learnt to be nothing, what gates close on, states of an LSTM that decay. Kernels that multiply take
+// them for zero; others do not, as a logarithm or a quotient tells one from the other.
 namespace leat::cpu {
 
 /// Whether the calling thread takes f32 numbers below 1.18e-38 for zero. Always false on other processors than x86-64.

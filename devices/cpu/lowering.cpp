@@ -32,10 +32,10 @@ std::string form_of(const Layout &layout)
     return form;
 }
 
-/// Whether what it computes with denormal numbers vanishes: beside the larger terms of a sum, or as small parts of one.
-bool sums_products(const Node &node)
+/// Whether it makes nothing but next to zero of denormal numbers.
+bool multiplies(const Node &node)
 {
-    static constexpr std::array names{"Conv", "ConvTranspose", "Gemm", "LSTM", "MatMul", "Softmax"};
+    static constexpr std::array names{"Conv", "ConvTranspose", "Gemm", "LSTM", "MatMul", "Mul", "Softmax"};
     return std::ranges::find(names, node.op->name) != names.end();
 }
 
@@ -133,7 +133,7 @@ class Lowering {
                 touch(*operand.place);
         plan_.scratch_bytes_ = std::max(plan_.scratch_bytes_, step.scratch);
         step.node = node_;
-        step.denormals = graph_.nodes.empty() || !sums_products(graph_.nodes[node_]);
+        step.denormals = graph_.nodes.empty() || !multiplies(graph_.nodes[node_]);
         plan_.steps_.push_back(std::move(step));
     }
 

@@ -78,7 +78,7 @@ TEST(Cpu, MakesAPlanForEverySizeOfTheInputs)
     EXPECT_TRUE(cpu->nodes().front().kernel.starts_with("pointwise"));
 }
 
-TEST(Cpu, ProductsTakeDenormalNumbersForZeroAndOthersDoNot)
+TEST(Cpu, WhatMultipliesTakesDenormalNumbersForZeroAndNothingElse)
 {
 #ifndef __x86_64__
     GTEST_SKIP() << "denormal numbers are not zero on this processor";
