@@ -191,13 +191,15 @@ void expect_near(const Tensor &got, const Tensor &want, double rounding)
     ASSERT_EQ(to_string(got.shape()), to_string(want.shape()));
     const Tensor a = got.converted(Type::f64), b = want.converted(Type::f64);
     double size = 1e-3;
-    // A number that lies between two integers may be rounded either way.
+    // A number that lies between two integers, or two bf16, may be rounded either way.
+    const double ulp = want.type() == Type::bf16 ? 0x1p-7 : 0;
     const double step = want.type() == Type::u8 || want.type() == Type::s8 ? 1 : 0;
     for (double each : b.values<double>())
         size = std::max(size, std::isfinite(each) ? std::abs(each) : 0);
     for (size_t i = 0; i < b.count(); i++) {
         const double x = a.data<double>()[i], y = b.data<double>()[i];
-        const bool same = x == y || (std::isnan(x) && std::isnan(y)) || std::abs(x - y) <= step + rounding * size;
+        const bool same = x == y || (std::isnan(x) && std::isnan(y)) ||
+                          std::abs(x - y) <= step + std::max(rounding * size, ulp * std::abs(y));
         ASSERT_TRUE(same) << "element " << i << " is " << x << ", want " << y;
     }
 }

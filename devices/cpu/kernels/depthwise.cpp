@@ -141,7 +141,9 @@ class Depthwise final : public Kernel {
 
     static constexpr int64_t sum_bytes = 4;
 
-    Type summed() const { return stages_.empty() ? made_ : Type::f32; }
+    /// Sums in f32 become bf16 later, too.
+    bool is_direct() const { return stages_.empty() && (made_ == Type::f32 || s_.in.type != Type::f32); }
+    Type summed() const { return is_direct() ? made_ : Type::f32; }
     int64_t padding() const { return in_lines(s_.channels * s_.element()); }
     int64_t starts() const { return integers_ ? integers_->start_bytes() : 0; }
     DepthwiseFunction function_for(int rows) const
@@ -158,7 +160,7 @@ class Depthwise final : public Kernel {
     }
     int64_t room() const
     {
-        return stages_.empty() ? 0 : in_lines(tile_.rows * strip_ * at_once_ * depthwise_block * sum_bytes);
+        return is_direct() ? 0 : in_lines(tile_.rows * strip_ * at_once_ * depthwise_block * sum_bytes);
     }
 
     /// Few, where the rows that they read stay in the first cache then; else all, which come from the second cache
@@ -230,7 +232,7 @@ class Depthwise final : public Kernel {
         const int64_t begin = depthwise_channel(tile.first, s_.channels), row = s_.x.output * s_.channels;
         const int64_t count = std::min(tile.last * depthwise_block, s_.channels) - begin;
         to += begin * bytes_made();
-        if (stages_.empty()) {
+        if (is_direct()) {
             tile.row_step = row;
             tile.step = s_.channels;
             return run_tiles(tile, join, to, 0, s_.x.output);

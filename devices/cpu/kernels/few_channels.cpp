@@ -13,13 +13,14 @@ namespace {
 
 /// Sizes, and how the picture lies: planes of numbers side by side, or pixels of channels.
 struct Shapes {
-    Type type; ///< f32, bf16, u8 or s8
+    Type read; ///< f32, bf16, u8 or s8
+    Type type; ///< of what is multiplied: the same, or f32 of bf16
     int64_t batch, ins, outs;
     WindowAxis y, x;
     int64_t picture, row, plane; ///< in the input, from one to the next: elements
     bool planes;
 
-    int64_t element = static_cast<int64_t>(size_of(type));
+    int64_t element = static_cast<int64_t>(size_of(type)), element_read = static_cast<int64_t>(size_of(read));
     /// Channels that are one number. Rows of pairs and fours are copied to pixels of them, with padding for what the
     /// last one lacks.
     int64_t together = window_number / element;
@@ -79,14 +80,14 @@ class Rows {
     {
         const int64_t count = std::clamp<int64_t>(s_.columns() - s_.x.pad_begin, 0, s_.x.input);
         std::byte *to = memory_ + y % s_.y.reach() * s_.row_bytes() + s_.x.pad_begin * s_.column_bytes();
-        const std::byte *from = picture_ + y * s_.row * s_.element;
+        const std::byte *from = picture_ + y * s_.row * s_.element_read;
         if (s_.planes && s_.together > 1)
             interleave(to, from, count);
         else if (s_.planes)
             for (int64_t c = 0; c < s_.ins; c++)
-                copy_bytes(to + c * s_.number_bytes(), from + c * s_.plane * s_.element, count * s_.element);
+                copy_numbers(to + c * s_.number_bytes(), from + c * s_.plane * s_.element_read, count);
         else if (s_.wide_ins == s_.ins)
-            copy_bytes(to, from, count * s_.column_bytes());
+            copy_numbers(to, from, count * s_.ins);
         else
             widen_pixels(to, from, count);
     }
@@ -107,9 +108,12 @@ class Rows {
             std::memcpy(to, from, pixel);
     }
 
-    static void copy_bytes(std::byte *to, const std::byte *from, int64_t bytes)
+    void copy_numbers(std::byte *to, const std::byte *from, int64_t count) const
     {
-        std::memcpy(to, from, static_cast<size_t>(bytes));
+        if (s_.read == s_.type)
+            std::memcpy(to, from, static_cast<size_t>(count * s_.element));
+        else
+            vector_widen(reinterpret_cast<float *>(to), from, count);
     }
 
     void interleave(std::byte *to, const std::byte *planes, int64_t count) const
@@ -166,7 +170,7 @@ class FewChannels final : public Kernel {
     const int threads_;
 
     int64_t rows_bytes() const { return in_lines(Rows::size(s_)); }
-    bool narrows() const { return ending_.made != Type::f32 && !ending_.stages.empty(); }
+    bool narrows() const { return ending_.made != Type::f32 && (s_.type == Type::f32 || !ending_.stages.empty()); }
     int64_t room() const { return narrows() ? in_lines(s_.x.output * s_.outs * window_number) : 0; }
     int64_t start_bytes() const { return ending_.integers ? ending_.integers->start_bytes() : 0; }
     int64_t part_bytes() const { return rows_bytes() + room() + start_bytes(); }
@@ -195,7 +199,7 @@ class FewChannels final : public Kernel {
         for (int64_t i = first; i < last; i++) {
             const int64_t position = i % s_.y.output;
             if (i == first || position == 0)
-                rows.begin(launch.in[0] + i / s_.y.output * s_.picture * s_.element);
+                rows.begin(launch.in[0] + i / s_.y.output * s_.picture * s_.element_read);
             rows.advance(position);
             find_taps(taps, rows, position);
             std::byte *out = launch.out[0] + i * numbers * element_made();
@@ -248,6 +252,21 @@ Layout readable(const Layout &in)
     return planes || pixels ? in : Layout::dense(in.type, in.dims);
 }
 
+/// Whether a convolution of bf16 with such weights is faster in f32 here than in the tiles of oneDNN, of which three
+/// channels of a small window fill a small part.
+bool outruns_tiles(const Shape &weights)
+{
+    constexpr int64_t most_terms = 36, most_outs = 32; // a tile of more channels is busy for long enough
+    return onednn::has_tiles() && weights[0] <= most_outs && count_of(weights) <= most_terms * weights[0];
+}
+
+/// What is multiplied.
+Type type_of(const NodeFacts &facts)
+{
+    const Type type = facts.type(0);
+    return type == Type::bf16 && outruns_tiles(facts.dims(1)) ? Type::f32 : type;
+}
+
 /// Why it is no convolution of a picture with few channels; "" when it is.
 std::string fault_of(const NodeFacts &facts)
 {
@@ -256,7 +275,7 @@ std::string fault_of(const NodeFacts &facts)
     if (facts.dims(0).size() != 4 || weights.size() != 4 || facts.attributes().integer("group", 1) != 1)
         return "it is no convolution of pictures without groups";
     const int64_t row = weights[1] * weights[3] * static_cast<int64_t>(size_of(facts.type(0)));
-    if (auto fault = window_sums_fault(facts.type(0), row); !fault.empty())
+    if (auto fault = window_sums_fault(type_of(facts), row); !fault.empty())
         return fault;
     if (weights[1] > most_channels || weights[0] < fewest_outs || count_of(weights) / weights[0] > most_taps)
         return "it reads more than " + std::to_string(most_channels) + " channels or " + std::to_string(most_taps) +
@@ -274,15 +293,25 @@ Slice slice_of(const NodeFacts &facts, Type made)
             windows_of(facts.attributes(), facts.dims(0), onednn::spatial(facts.dims(1)))};
 }
 
+/// The weights in the type in which they are multiplied.
+Tensor in_type(Weights &weights, const Tensor &constant, Type type)
+{
+    return type == Type::f32 && constant.type() == Type::bf16
+               ? weights.get(constant, "f32", [&] { return constant.converted(Type::f32); })
+               : constant;
+}
+
 /// Gives the choice its kernel. `weights`: as the graph has them.
 Choice with_kernel(Choice choice, const NodeFacts &facts, const Slice &slice, const Tensor &weights, Ending ending)
 {
     const Layout &in = slice.in;
-    const Shapes shapes{in.type,       in.dims[0],    in.dims[1],    weights.dim(0), slice.axes[0],
-                        slice.axes[1], in.strides[0], in.strides[2], in.strides[1],  in.strides[3] == 1};
+    const Type type = type_of(facts);
+    const Shapes shapes{in.type,       type,          in.dims[0],    in.dims[1],    weights.dim(0),    slice.axes[0],
+                        slice.axes[1], in.strides[0], in.strides[2], in.strides[1], in.strides[3] == 1};
     auto kernel = std::make_unique<FewChannels>(
-        shapes, weights_in_groups(facts.weights, weights, window_weights(weights.shape())), std::move(ending),
-        facts.threads);
+        shapes,
+        weights_in_groups(facts.weights, in_type(facts.weights, weights, type), window_weights(weights.shape())),
+        std::move(ending), facts.threads);
     choice.scratch = kernel->scratch();
     choice.kernel = std::move(kernel);
     return choice;
@@ -297,8 +326,8 @@ Attempt attempt_few_channels(const NodeFacts &facts)
     if (auto fault = fault_of(facts); !fault.empty())
         return fault;
     const Type type = facts.type(0);
-    UnaryStages stages = unary_stages(facts.node, 0, type, type != Type::f32);
-    if (type != Type::f32 && stages.count != facts.node.post_ops.size())
+    UnaryStages stages = unary_stages(facts.node, 0, type, true);
+    if ((type != Type::f32 || stages.made != Type::f32) && stages.count != facts.node.post_ops.size())
         return "it does not take all of the post-ops";
     Choice choice;
     const Slice slice = slice_of(facts, stages.made);

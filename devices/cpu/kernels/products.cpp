@@ -49,8 +49,13 @@ class Products final : public Kernel {
     const int threads_;
 
     int64_t table() const { return in_lines(p_.numbers() * static_cast<int64_t>(sizeof(std::byte *))); }
-    /// Whether functions run over numbers that become bf16, or lie apart, only then.
-    bool moves() const { return (made_.type != Type::f32 || step_ != p_.outs) && !stages_.empty(); }
+    /// Whether what becomes bf16, or lies apart, only then is made elsewhere first: sums in f32, and what functions run
+    /// over.
+    bool moves() const
+    {
+        const bool narrows = made_.type != Type::f32;
+        return (narrows && p_.type == Type::f32) || ((narrows || step_ != p_.outs) && !stages_.empty());
+    }
     int64_t room() const { return moves() ? in_lines(at_once_ * p_.outs * window_number) : 0; }
     int64_t gathered() const { return p_.gathered_bytes(at_once_); }
 
