@@ -20,7 +20,9 @@ class Products final : public Kernel {
         : p_(product), step_(step), weights_(std::move(weights)), bias_(std::move(bias)), no_bias_(bias_.size(), 0.f),
           added_(added), slopes_(std::move(slopes)), bounds_(take_bounds(stages)),
           stages_(std::move(stages.stages)), made_{stages.made},
-          at_once_(p_.rows_at_once((moves() ? 32 : 192) * 1024, p_.element(), threads)), threads_(threads)
+          by_channels_(threads > 1 && weights_outweigh_rows(threads)),
+          at_once_(p_.rows_at_once((moves() ? 32 : 192) * 1024, p_.element(), by_channels_ ? 1 : threads)),
+          threads_(threads)
     {
     }
 
@@ -45,7 +47,8 @@ class Products final : public Kernel {
     const std::optional<std::array<float, 2>> bounds_;
     const std::vector<UnaryStage> stages_;
     const Floats made_;
-    const int64_t at_once_; ///< rows
+    const bool by_channels_; ///< each thread makes some channels of all rows, else all of some rows
+    const int64_t at_once_;  ///< rows
     const int threads_;
 
     int64_t table() const { return in_lines(p_.numbers() * static_cast<int64_t>(sizeof(std::byte *))); }
@@ -55,6 +58,14 @@ class Products final : public Kernel {
     {
         const bool narrows = made_.type != Type::f32;
         return (narrows && p_.type == Type::f32) || ((narrows || step_ != p_.outs) && !stages_.empty());
+    }
+    /// Whether it is better to read all rows in each thread than all weights. Functions run over whole rows.
+    bool weights_outweigh_rows(int threads) const
+    {
+        const int64_t groups = WindowGroups(p_.outs).groups;
+        constexpr int64_t even_enough = 8; // groups for each thread
+        return p_.outs > p_.rows && !p_.gathered && stages_.empty() && !moves() &&
+               (groups % threads == 0 || groups >= even_enough * threads);
     }
     int64_t room() const { return moves() ? in_lines(at_once_ * p_.outs * window_number) : 0; }
     int64_t gathered() const { return p_.gathered_bytes(at_once_); }
@@ -74,8 +85,14 @@ class Products final : public Kernel {
                      .outs = p_.outs,
                      .made = moves() ? Type::f32 : made_.type};
         w.stride = (moves() ? p_.outs : step_) * static_cast<int64_t>(size_of(w.made));
-        const int64_t end = p_.rows * (part + 1) / threads_;
-        for (int64_t first = p_.rows * part / threads_, last = first; first < end; first = last) {
+        const int64_t groups = WindowGroups(p_.outs).groups;
+        if (by_channels_) {
+            w.first_group = groups * part / threads_;
+            w.last_group = groups * (part + 1) / threads_;
+        }
+        const int64_t begin = by_channels_ ? 0 : p_.rows * part / threads_;
+        const int64_t end = by_channels_ ? p_.rows : p_.rows * (part + 1) / threads_;
+        for (int64_t first = begin, last = first; first < end; first = last) {
             last = std::min(end, first + at_once_);
             std::byte *out = launch.out[0] + first * step_ * made_.element();
             std::byte *sums = moves() ? room : out;

@@ -56,6 +56,8 @@ struct WindowSums {
     Type made = Type::f32;                        ///< f32, bf16 in sums of bf16; u8, s8 of integers, rounded to even
     int64_t stride = 0;                           ///< of the result: from one pixel to the next
     int64_t first = 0, last = 0;                  ///< the pixels to make
+    int64_t first_group = 0;                      ///< of channels, of those to make
+    std::optional<int64_t> last_group{};          ///< absent: all from then on
     const IntegerSums *integers = nullptr;        ///< of sums of integers
 };
 

@@ -33,10 +33,11 @@ template <class Tile> class WindowTiles {
             const int64_t first = all.first(group), size = all.first(group + 1) - first;
             return weights + (first * w.count + w.first_tap * size) * block_bytes;
         };
-        for (int64_t group = 0; group < all.groups; group++) {
+        const int64_t end = w.last_group.value_or(all.groups);
+        for (int64_t group = w.first_group; group < end; group++) {
             const int64_t first = all.first(group), size = all.first(group + 1) - first;
-            const bool is_last = group + 1 == all.groups;
-            const int64_t after = !is_last ? group + 1 : w.next ? 0 : group;
+            const bool is_last = group + 1 == end;
+            const int64_t after = !is_last ? group + 1 : w.next ? w.first_group : group;
             const WindowBlocks b{first, weights_of(w.weights, group), size * block_bytes,
                                  weights_of(is_last && w.next ? w.next : w.weights, after),
                                  (all.first(after + 1) - all.first(after)) * block_bytes};
