@@ -35,7 +35,8 @@ std::string form_of(const Layout &layout)
 /// Whether it makes nothing but next to zero of denormal numbers.
 bool multiplies(const Node &node)
 {
-    static constexpr std::array names{"Conv", "ConvTranspose", "Gemm", "LSTM", "MatMul", "Mul", "Softmax"};
+    static constexpr std::array names{"Conv",   "ConvTranspose", "Gemm",    "LSTM",
+                                      "MatMul", "Mul",           "Softmax", "SoftmaxInteger"};
     return std::ranges::find(names, node.op->name) != names.end();
 }
 
