@@ -43,6 +43,7 @@ std::vector<Lanes::Lane *> Lanes::lanes_on(std::span<const std::vector<int>> set
         if (lane == lanes_.end()) {
             lane = lanes_.insert(lane, std::make_unique<Lane>(cpus, pinned));
             (*lane)->thread = std::thread([this, &made = **lane] { loop(made); });
+            processors_.insert(cpus.begin(), cpus.end());
         }
         found.push_back(lane->get());
     }
@@ -64,7 +65,7 @@ void Lanes::loop(Lane &lane)
         Job &job = *std::exchange(lane.job, nullptr);
         Client &client = *lane.client;
         context.number = lane.number;
-        const bool is_last = queues_.empty();
+        const bool is_last = turns_.empty();
         lock.unlock();
         if (straight_on && is_last)
             std::this_thread::yield();
@@ -84,12 +85,15 @@ void Lanes::loop(Lane &lane)
 
 void Lanes::dispatch()
 {
-    for (auto queue = next(); queue != queues_.end(); queue = next()) {
-        const auto &lanes = queue->first.first->candidates_;
+    while (busy_.size() < processors_.size()) {
+        Queue *queue = next();
+        if (!queue)
+            return;
+        const auto &lanes = queue->client->candidates_;
         const auto lane = std::find_if(lanes.begin(), lanes.end(), [&](const Lane *each) { return is_vacant(*each); });
         if (lane == lanes.end())
             return;
-        start(static_cast<size_t>(lane - lanes.begin()), queue);
+        start(static_cast<size_t>(lane - lanes.begin()), *queue);
     }
 }
 
@@ -98,37 +102,49 @@ bool Lanes::may_start(const Client &client)
     return client.running_ < client.streams_;
 }
 
-Lanes::Queues::iterator Lanes::longest_waiting()
+Lanes::Queue *Lanes::longest_waiting() const
 {
-    auto longest = queues_.end();
-    for (auto queue = queues_.begin(); queue != queues_.end(); ++queue)
-        if (may_start(*queue->first.first) && (longest == queues_.end() || queue->second.since < longest->second.since))
-            longest = queue;
-    return longest;
+    const auto found = std::find_if(ages_.begin(), ages_.end(), [](Queue *each) { return may_start(*each->client); });
+    return found == ages_.end() ? nullptr : *found;
 }
 
-Lanes::Queues::iterator Lanes::next()
+Lanes::Queue *Lanes::next() const
 {
     if (overtakings_ >= most_overtakings)
         return longest_waiting();
-    auto best = queues_.end();
-    for (auto queue = queues_.begin(); queue != queues_.end(); ++queue)
-        if (may_start(*queue->first.first) && (best == queues_.end() || before(*queue, *best)))
-            best = queue;
-    return best;
+    const auto found = std::find_if(turns_.begin(), turns_.end(), [](Queue *each) { return may_start(*each->client); });
+    return found == turns_.end() ? nullptr : *found;
 }
 
-bool Lanes::before(const Queues::value_type &a, const Queues::value_type &b)
+bool Lanes::HasPrecedence::operator()(const Queue *a, const Queue *b) const
 {
-    const Client &client = *a.first.first, &other = *b.first.first;
-    if (client.priority_ != other.priority_)
-        return client.priority_ > other.priority_;
-    const Job &x = *a.second.jobs.front(), &y = *b.second.jobs.front();
+    if (a->client->priority_ != b->client->priority_)
+        return a->client->priority_ > b->client->priority_;
+    const Job &x = *a->jobs.front(), &y = *b->jobs.front();
     if (x.priority != y.priority)
         return x.priority > y.priority;
     if (x.deadline != y.deadline)
         return x.deadline < y.deadline;
-    return a.second.since < b.second.since;
+    return a->since < b->since;
+}
+
+bool Lanes::WaitsLonger::operator()(const Queue *a, const Queue *b) const
+{
+    return a->since < b->since;
+}
+
+/// Its first job and `since` stay until it is dequeued: the sets are ordered by them.
+void Lanes::enqueue(Queue &queue)
+{
+    queue.since = ++clock_;
+    turns_.insert(&queue);
+    ages_.insert(&queue);
+}
+
+void Lanes::dequeue(Queue &queue)
+{
+    turns_.erase(&queue);
+    ages_.erase(&queue);
 }
 
 bool Lanes::is_vacant(const Lane &lane) const
@@ -136,20 +152,22 @@ bool Lanes::is_vacant(const Lane &lane) const
     return std::none_of(lane.cpus.begin(), lane.cpus.end(), [&](int cpu) { return busy_.contains(cpu); });
 }
 
-void Lanes::start(size_t candidate, Queues::iterator queue)
+void Lanes::start(size_t candidate, Queue &queue)
 {
-    Client &client = *queue->first.first;
+    Client &client = *queue.client;
     Lane &lane = *client.candidates_[candidate];
     lane.client = &client;
     lane.number = static_cast<int>(candidate);
-    lane.job = queue->second.jobs.front();
-    overtakings_ = queue == longest_waiting() ? 0 : overtakings_ + 1;
+    lane.job = queue.jobs.front();
+    overtakings_ = &queue == longest_waiting() ? 0 : overtakings_ + 1;
     client.running_++;
     busy_.insert(lane.cpus.begin(), lane.cpus.end());
-    queue->second.jobs.pop_front();
-    queue->second.since = ++clock_;
-    if (queue->second.jobs.empty())
-        queues_.erase(queue);
+    dequeue(queue);
+    queue.jobs.pop_front();
+    if (queue.jobs.empty())
+        client.queues_.erase(queue.stream);
+    else
+        enqueue(queue);
     lane.wake.notify_one();
 }
 
@@ -181,11 +199,12 @@ void Lanes::Client::submit(Job &job)
     job.submitted = std::chrono::steady_clock::now();
     std::lock_guard lock(lanes_->mutex_);
     unfinished_++;
-    auto [queue, fresh] = lanes_->queues_.try_emplace({this, job.stream});
-    if (fresh)
-        queue->second.since = ++lanes_->clock_;
+    auto [queue, fresh] = queues_.try_emplace(job.stream, Queue{this, job.stream});
     queue->second.jobs.push_back(&job);
-    lanes_->dispatch();
+    if (fresh)
+        lanes_->enqueue(queue->second);
+    if (may_start(*this)) // or nobody may who might not before
+        lanes_->dispatch();
 }
 
 } // namespace leat::cpu

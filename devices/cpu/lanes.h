@@ -6,12 +6,12 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <span>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
 namespace leat::cpu {
@@ -71,7 +71,18 @@ class Lanes {
     Lanes &operator=(const Lanes &) = delete;
 
     struct Lane;
+    class Client;
 
+  private:
+    /// Jobs of one client and camera stream that wait, in the order submitted.
+    struct Queue {
+        Client *client;
+        uint64_t stream;
+        std::deque<Job *> jobs;
+        uint64_t since; ///< when it was served last, or came into being: counts jobs
+    };
+
+  public:
     /// Somebody who has jobs run: a compiled model.
     class Client {
       public:
@@ -93,33 +104,36 @@ class Lanes {
         const std::function<void(Job &, LaneContext &)> run_;
         const ModelPriority priority_;
         int running_ = 0, unfinished_ = 0;
+        std::unordered_map<uint64_t, Queue> queues_; ///< of the camera streams whose jobs wait
         std::condition_variable idle_;
     };
 
   private:
-    /// Jobs of one client and camera stream that wait.
-    struct Queue {
-        std::deque<Job *> jobs;
-        uint64_t since = 0; ///< when it was served last, or came into being: counts jobs
+    /// Which of two queues has its turn first.
+    struct HasPrecedence {
+        bool operator()(const Queue *, const Queue *) const;
     };
-    using QueueKey = std::pair<Client *, uint64_t>;
-    using Queues = std::map<QueueKey, Queue>;
+    struct WaitsLonger {
+        bool operator()(const Queue *, const Queue *) const;
+    };
 
     std::vector<Lane *> lanes_on(std::span<const std::vector<int>> sets, bool pinned);
     void loop(Lane &);
     void dispatch();
     static bool may_start(const Client &);
-    Queues::iterator longest_waiting();
-    Queues::iterator next();
-    static bool before(const Queues::value_type &, const Queues::value_type &);
+    Queue *longest_waiting() const;
+    Queue *next() const;
     bool is_vacant(const Lane &) const;
-    void start(size_t candidate, Queues::iterator);
+    void start(size_t candidate, Queue &);
+    void enqueue(Queue &);
+    void dequeue(Queue &);
     void finish(Lane &, Client &);
 
     std::mutex mutex_; // guards everything below, and the counters of the clients
     std::vector<std::unique_ptr<Lane>> lanes_;
-    std::set<int> busy_; ///< processors
-    Queues queues_;
+    std::set<int> processors_, busy_; ///< of all lanes
+    std::set<Queue *, HasPrecedence> turns_;
+    std::set<Queue *, WaitsLonger> ages_; ///< the same queues
     uint64_t clock_ = 0;
     int overtakings_ = 0; ///< starts since the queue served longest ago had its turn
     bool stopping_ = false;
