@@ -1,5 +1,6 @@
 #include "preprocess/image_to_tensor.h"
 #include "preprocess/row_kernels.h"
+#include "preprocess/row_memory.h"
 #include "preprocess/sampling.h"
 
 #include <algorithm>
@@ -102,7 +103,7 @@ struct RowPair {
 /// Rows of one plane, resampled to the tensor's columns. Keeps the two that were made last.
 class ResampledPlane {
   public:
-    ResampledPlane(const Image &image, size_t plane, const Rectangle &picture, Filter filter)
+    ResampledPlane(const Image &image, size_t plane, const Rectangle &picture, Filter filter, RowMemory &memory)
         : matrix_(image.to_frame), filter_(filter), plane_(image.planes[plane]), component_(component_of(image, plane)),
           rows_(vertical_axis(image, component_.shift)), width_(picture.right - picture.left)
     {
@@ -114,11 +115,11 @@ class ResampledPlane {
         const auto slack = static_cast<size_t>(with_slack(width_));
         for (size_t i = 0; i < components(); i++) {
             const auto samples = static_cast<size_t>(with_slack(samples_.end - samples_.origin));
-            split_[i] = hwy::AllocateAligned<uint8_t>(samples);
-            std::fill_n(split_[i].get(), samples, uint8_t(0));
+            split_[i] = memory.row<uint8_t>(samples);
+            std::fill_n(split_[i], samples, uint8_t(0));
             for (auto &slot : slots_)
-                slot.resampled[i] = hwy::AllocateAligned<float>(slack);
-            mean_[i] = hwy::AllocateAligned<float>(slack);
+                slot.resampled[i] = memory.row<float>(slack);
+            mean_[i] = memory.row<float>(slack);
         }
     }
 
@@ -134,7 +135,7 @@ class ResampledPlane {
         const Slot &upper = resampled(taps.first);
         const Slot &lower = taps.count == 2 ? resampled(taps.first + 1) : upper;
         for (size_t i = 0; i < components(); i++)
-            pairs_[i] = {upper.resampled[i].get(), lower.resampled[i].get(), static_cast<float>(1 - taps.head)};
+            pairs_[i] = {upper.resampled[i], lower.resampled[i], static_cast<float>(1 - taps.head)};
     }
 
     /// Of the component whose byte offset in the plane's pixels that is. Valid until the next move_to().
@@ -148,7 +149,7 @@ class ResampledPlane {
 
     struct Slot {
         int row = -1;
-        AlignedArray<float> resampled[most_components];
+        float *resampled[most_components] = {};
     };
 
     static const Component &component_of(const Image &image, size_t plane)
@@ -202,13 +203,12 @@ class ResampledPlane {
     {
         const uint8_t *samples[] = {samples_of(row), nullptr, nullptr};
         if (!serves_in_place(row)) {
-            uint8_t *split[] = {split_[0].get(), split_[1].get(), split_[2].get()};
-            split_row(samples_of(row), samples_.end - samples_.origin, component_.step, split);
-            std::copy_n(split, components(), samples);
+            split_row(samples_of(row), samples_.end - samples_.origin, component_.step, split_);
+            std::copy_n(split_, components(), samples);
         }
         for (size_t i = 0; i < components(); i++)
             for (const ColumnTable &table : *tables_)
-                resample_row(samples[i], table, &table != tables_->data(), slot.resampled[i].get());
+                resample_row(samples[i], table, &table != tables_->data(), slot.resampled[i]);
     }
 
     void average(const Taps &taps)
@@ -216,11 +216,10 @@ class ResampledPlane {
         for (int tap = 0; tap < taps.count; tap++) {
             const Slot &slot = resampled(taps.first + tap);
             for (size_t i = 0; i < components(); i++)
-                scale_row(slot.resampled[i].get(), width_, static_cast<float>(taps.share(tap)), tap > 0,
-                          mean_[i].get());
+                scale_row(slot.resampled[i], width_, static_cast<float>(taps.share(tap)), tap > 0, mean_[i]);
         }
         for (size_t i = 0; i < components(); i++)
-            pairs_[i] = {mean_[i].get(), mean_[i].get(), 0};
+            pairs_[i] = {mean_[i], mean_[i], 0};
     }
 
     Affine matrix_;
@@ -232,9 +231,9 @@ class ResampledPlane {
     SampleRange samples_{};
     std::shared_ptr<const ColumnTables> tables_;
     int plane_rows_ = 0, samples_left_ = 0; ///< samples of a row behind the range
-    AlignedArray<uint8_t> split_[most_components];
+    uint8_t *split_[most_components] = {};
     Slot slots_[2];
-    AlignedArray<float> mean_[most_components];
+    float *mean_[most_components] = {};
     RowPair pairs_[most_components];
 };
 
@@ -257,16 +256,16 @@ RowMix mix_for(const Image &image, const ImageSpec &spec)
 /// One row of the tensor in the making. Channels of f32 that lie side by side are written in place.
 class TensorRows {
   public:
-    TensorRows(const ImageSpec &spec, const TensorLayout &layout, std::byte *out)
+    TensorRows(const ImageSpec &spec, const TensorLayout &layout, std::byte *out, RowMemory &memory)
         : spec_(spec), layout_(layout), out_(out), channels_(channels_of(spec.order)),
           in_place_(spec.type == Type::f32 && layout.pixel_stride == 1)
     {
         const auto width = static_cast<size_t>(with_slack(spec.width));
         for (size_t c = 0; c < static_cast<size_t>(channels_); c++) {
             if (!in_place_)
-                floats_[c] = hwy::AllocateAligned<float>(width);
+                floats_[c] = memory.row<float>(width);
             if (spec.type != Type::f32)
-                converted_[c] = hwy::AllocateAligned<uint16_t>(width);
+                converted_[c] = memory.row<uint16_t>(width);
         }
     }
 
@@ -277,7 +276,7 @@ class TensorRows {
         std::byte *out = out_ + row * layout_.row_stride * static_cast<ptrdiff_t>(bytes);
         float *floats[3] = {};
         for (int c = 0; c < channels_; c++)
-            floats[c] = in_place_ ? reinterpret_cast<float *>(out) + c * layout_.channel_stride : floats_[c].get();
+            floats[c] = in_place_ ? reinterpret_cast<float *>(out) + c * layout_.channel_stride : floats_[c];
         fill(floats);
         if (in_place_)
             return;
@@ -297,8 +296,8 @@ class TensorRows {
   private:
     const std::byte *converted(int channel)
     {
-        const float *floats = floats_[channel].get();
-        uint16_t *out = converted_[channel].get();
+        const float *floats = floats_[channel];
+        uint16_t *out = converted_[channel];
         switch (spec_.type) {
         case Type::f16: to_f16(floats, spec_.width, out); break;
         case Type::bf16: to_bf16(floats, spec_.width, out); break;
@@ -313,19 +312,23 @@ class TensorRows {
     std::byte *out_;
     int channels_;
     bool in_place_;
-    AlignedArray<float> floats_[3];
-    AlignedArray<uint16_t> converted_[3];
+    float *floats_[3] = {};
+    uint16_t *converted_[3] = {};
 };
 
-void axis_aligned(const Image &image, const ImageSpec &spec, TensorRows &tensor, int first_row, int last_row)
+void axis_aligned(const Image &image, const ImageSpec &spec, TensorRows &tensor, RowMemory &memory, int first_row,
+                  int last_row)
 {
     const Rectangle picture = picture_of(image, spec);
     const PixelLayout &layout = layout_of(image.format);
-    std::vector<ResampledPlane> planes;
+    std::list<ResampledPlane> planes;
+    std::array<ResampledPlane *, 3> shows{}; // each component
     if (picture.left < picture.right)
-        for (size_t i = 0; i < layout.count; i++)
+        for (size_t i = 0; i < layout.count; i++) {
             if (layout.components[i].plane == planes.size())
-                planes.emplace_back(image, planes.size(), picture, spec.filter);
+                planes.emplace_back(image, planes.size(), picture, spec.filter, memory);
+            shows[i] = &planes.back();
+        }
     RowMix mix = mix_for(image, spec);
     for (int y = first_row; y < last_row; y++)
         tensor.write(y, [&](float *const *channels) {
@@ -336,7 +339,7 @@ void axis_aligned(const Image &image, const ImageSpec &spec, TensorRows &tensor,
             for (ResampledPlane &plane : planes)
                 plane.move_to(y);
             for (size_t i = 0; i < layout.count; i++) {
-                const RowPair &rows = planes[layout.components[i].plane].rows(layout.components[i].offset);
+                const RowPair &rows = shows[i]->rows(layout.components[i].offset);
                 mix.upper[i] = rows.upper;
                 mix.lower[i] = rows.lower;
                 mix.weight[i] = rows.weight;
@@ -353,7 +356,7 @@ void axis_aligned(const Image &image, const ImageSpec &spec, TensorRows &tensor,
 /// One plane of the frame at any positions: a row of samples of each of its components.
 class PointSampler {
   public:
-    PointSampler(const Image &image, const Component &component, int width)
+    PointSampler(const Image &image, const Component &component, int width, RowMemory &memory)
     {
         const SampleAxis columns = horizontal_axis(image, component.shift),
                          rows = vertical_axis(image, component.shift);
@@ -377,27 +380,24 @@ class PointSampler {
         plane_.top = static_cast<float>(rows.low);
         plane_.bottom = static_cast<float>(rows.high);
         for (auto &row : rows_)
-            row = hwy::AllocateAligned<float>(static_cast<size_t>(with_slack(width)));
+            row = memory.row<float>(static_cast<size_t>(with_slack(width)));
     }
     PointSampler(const PointSampler &) = delete;
     PointSampler &operator=(const PointSampler &) = delete;
 
-    void sample(const PointRow &row, int first, int last)
-    {
-        float *out[] = {rows_[0].get(), rows_[1].get(), rows_[2].get()};
-        sample_row(plane_, row, first, last, out);
-    }
+    void sample(const PointRow &row, int first, int last) { sample_row(plane_, row, first, last, rows_); }
 
     /// Samples of the component whose byte offset in the plane's pixels that is.
-    const float *row(size_t offset) const { return rows_[offset].get(); }
+    const float *row(size_t offset) const { return rows_[offset]; }
 
   private:
     SampledPlane plane_{};
     uint8_t tiny_[4] = {};
-    AlignedArray<float> rows_[3];
+    float *rows_[3] = {};
 };
 
-void any_matrix(const Image &image, const ImageSpec &spec, TensorRows &tensor, int first_row, int last_row)
+void any_matrix(const Image &image, const ImageSpec &spec, TensorRows &tensor, RowMemory &memory, int first_row,
+                int last_row)
 {
     const PixelLayout &layout = layout_of(image.format);
     const Affine &m = image.to_frame;
@@ -408,7 +408,7 @@ void any_matrix(const Image &image, const ImageSpec &spec, TensorRows &tensor, i
     for (size_t i = 0; i < layout.count; i++) {
         const Component &component = layout.components[i];
         if (component.plane == samplers.size())
-            samplers.emplace_back(image, component, spec.width);
+            samplers.emplace_back(image, component, spec.width, memory);
         sampled[i] = samplers.back().row(component.offset);
     }
     for (int y = first_row; y < last_row; y++)
@@ -449,8 +449,9 @@ void image_to_tensor(const Image &image, const ImageSpec &spec, const TensorLayo
 {
     check_output_type(spec.type);
     check_frame(image);
-    TensorRows tensor(spec, layout, out);
-    (is_axis_aligned(image.to_frame) ? axis_aligned : any_matrix)(image, spec, tensor, first_row, last_row);
+    RowMemory memory;
+    TensorRows tensor(spec, layout, out, memory);
+    (is_axis_aligned(image.to_frame) ? axis_aligned : any_matrix)(image, spec, tensor, memory, first_row, last_row);
 }
 
 } // namespace leat

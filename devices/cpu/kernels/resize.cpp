@@ -60,7 +60,7 @@ class Resize final : public Kernel {
                 std::byte *to = launch.out[0] + static_cast<size_t>(turn) * out_row;
                 if (turn > first && y > 0 && same_taps(y, y - 1))
                     std::memcpy(to, to - out_row, out_row);
-                else if (rows_.taps == 1 && columns_.taps == 1)
+                else if (picks())
                     pick_pixels(to, plane + static_cast<size_t>(rows_.first[y]) * in_row, pixel);
                 else
                     make_row(to, plane, y, rows);
@@ -72,10 +72,16 @@ class Resize final : public Kernel {
     /// Rows of f32 in the making.
     struct Rows {
         explicit Rows(const Resize &r)
-            : read(r.floats_.type != Type::f32 ? static_cast<size_t>(r.in_.width * r.in_.pixel) : 0),
-              mixed(static_cast<size_t>(r.in_.width * r.in_.pixel)),
-              made(r.floats_.type != Type::f32 ? r.columns_.first.size() * static_cast<size_t>(r.in_.pixel) : 0)
         {
+            const auto width = static_cast<size_t>(r.in_.width * r.in_.pixel);
+            if (r.picks())
+                return;
+            if (r.rows_.taps > 1)
+                mixed.resize(width);
+            if (r.floats_.type != Type::f32) {
+                read.resize(width);
+                made.resize(r.columns_.first.size() * static_cast<size_t>(r.in_.pixel));
+            }
         }
         std::vector<float> read, mixed, made;
     };
@@ -85,6 +91,9 @@ class Resize final : public Kernel {
     EvenTable rows_, columns_;
     bool same_width_ = true;
     int threads_;
+
+    /// Whether pixels stay as they are.
+    bool picks() const { return rows_.taps == 1 && columns_.taps == 1; }
 
     bool same_taps(size_t a, size_t b) const
     {
