@@ -55,6 +55,15 @@ void set_array(GstStructure *structure, const char *field, GValue *array)
     gst_structure_take_value(structure, field, array);
 }
 
+/// A string that is never freed, and so not copied for each object: labels and the names of models are few.
+void set_interned(GstStructure *structure, const char *field, const char *interned)
+{
+    GValue value = G_VALUE_INIT;
+    g_value_init(&value, G_TYPE_STRING);
+    g_value_set_interned_string(&value, interned);
+    gst_structure_take_value(structure, field, &value);
+}
+
 GstStructure *keypoints_structure(const FoundObject &object)
 {
     GValue data = G_VALUE_INIT, confidence = G_VALUE_INIT, dims = G_VALUE_INIT;
@@ -270,7 +279,9 @@ GstVideoRegionOfInterestMeta *add_object(GstBuffer *buffer, int frame_width, int
                           double(box.x + box.width) / frame_width, "y_min", G_TYPE_DOUBLE, double(box.y) / frame_height,
                           "y_max", G_TYPE_DOUBLE, double(box.y + box.height) / frame_height, "confidence",
                           G_TYPE_DOUBLE, double(object.confidence), "label_id", G_TYPE_INT, object.label_id, "label",
-                          G_TYPE_STRING, object.label.c_str(), "model_name", G_TYPE_STRING, model.c_str(), nullptr);
+                          G_TYPE_STRING, nullptr, "model_name", G_TYPE_STRING, nullptr, nullptr);
+    set_interned(detection, "label", g_quark_to_string(roi->roi_type));
+    set_interned(detection, "model_name", g_intern_string(model.c_str()));
     const gint analytics_id = analytics::add_object(buffer, object.label, x, y, w, h, object.confidence);
     if (analytics_id != analytics::none)
         gst_structure_set(detection, "analytics_id", G_TYPE_INT, analytics_id, nullptr);
