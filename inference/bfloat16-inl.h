@@ -37,6 +37,17 @@ template <class D> HWY_INLINE void store_bfloat16(hwy::HWY_NAMESPACE::Vec<D> val
     hn::StoreU(hn::DemoteTo(narrow, hn::BitCast(wide_signed, upper)), narrow, to);
 }
 
+#if HWY_ARCH_X86_64 && HWY_TARGET <= HWY_AVX3
+/// The same by an instruction that Highway's targets do not have: where cpu::narrows_natively().
+/// Numbers too small for a normal bf16 become 0.
+HWY_INLINE hwy::HWY_NAMESPACE::Vec256<uint16_t> round_natively(hwy::HWY_NAMESPACE::Vec512<float> values)
+{
+    __m256i rounded;
+    asm("vcvtneps2bf16 %1, %0" : "=v"(rounded) : "v"(values.raw));
+    return hwy::HWY_NAMESPACE::Vec256<uint16_t>{rounded};
+}
+#endif
+
 } // namespace leat::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -2,11 +2,7 @@
 
 #include "vector_functions.h"
 
-#include <cstring>
 #include <limits>
-#ifdef __x86_64__
-#include <immintrin.h>
-#endif
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "devices/cpu/kernels/depthwise_sums.cpp"
@@ -54,15 +50,11 @@ struct RoundedNatively {
 
 template <class Sum> HWY_INLINE void store(Sum sum, RoundedNatively *to)
 {
-#if HWY_ARCH_X86_64
-    if constexpr (lanes == 16) {
-        __m256i rounded;
-        asm("vcvtneps2bf16 %1, %0" : "=v"(rounded) : "v"(sum.raw));
-        std::memcpy(to, &rounded, sizeof rounded);
-        return;
-    }
-#endif
+#if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86_64
+    hn::StoreU(leat::HWY_NAMESPACE::round_natively(sum), hn::Rebind<uint16_t, D>(), &to->bits);
+#else
     store(sum, &to->bits);
+#endif
 }
 
 /// The sum of number * weight, and the bias.

@@ -170,7 +170,12 @@ class FewChannels final : public Kernel {
     const int threads_;
 
     int64_t rows_bytes() const { return in_lines(Rows::size(s_)); }
-    bool narrows() const { return ending_.made != Type::f32 && (s_.type == Type::f32 || !ending_.stages.empty()); }
+    /// Whether the sums of a row are f32 that become something shorter when it is whole.
+    bool narrows() const
+    {
+        return ending_.made != Type::f32 &&
+               (!ending_.stages.empty() || (s_.type == Type::f32 && !window_sums_make_bf16()));
+    }
     int64_t room() const { return narrows() ? in_lines(s_.x.output * s_.outs * window_number) : 0; }
     int64_t start_bytes() const { return ending_.integers ? ending_.integers->start_bytes() : 0; }
     int64_t part_bytes() const { return rows_bytes() + room() + start_bytes(); }

@@ -1,6 +1,7 @@
 #include "window_sums.h"
 
 #include "devices/cpu/onednn.h"
+#include "vector_functions.h"
 #include "window_tiles.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -9,6 +10,8 @@
 #include <hwy/highway.h>
 // After highway.h, which it needs.
 #include <hwy/cache_control.h>
+// After foreach_target.h, which includes it again.
+#include "inference/bfloat16-inl.h"
 
 #include <algorithm>
 #include <cstring>
@@ -112,6 +115,25 @@ struct Tile {
                 for (int v = 0; v < wide; v++)
                     sums[p][v] = hn::Min(hn::Max(sums[p][v], lowest), highest);
         }
+#if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86_64
+        if (w.made == Type::bf16) {
+            const hn::Rebind<uint16_t, D> narrow;
+            const auto kept = hn::FirstN(
+                narrow, static_cast<size_t>(std::clamp<int64_t>(w.outs - channel - first_of_last * lanes, 0, lanes)));
+#pragma GCC unroll 16
+            for (int p = 0; p < pixels; p++)
+#pragma GCC unroll 4
+                for (int v = 0; v < wide; v++) {
+                    auto *at = reinterpret_cast<uint16_t *>(to + p * to_stride) + v * lanes;
+                    const auto rounded = leat::HWY_NAMESPACE::round_natively(sums[p][v]);
+                    if (partial && v >= first_of_last)
+                        hn::BlendedStore(rounded, kept, narrow, at);
+                    else
+                        hn::StoreU(rounded, narrow, at);
+                }
+            return;
+        }
+#endif
 #pragma GCC unroll 16
         for (int p = 0; p < pixels; p++)
 #pragma GCC unroll 4
@@ -130,6 +152,11 @@ void sums(std::byte *to, const WindowSums &w)
     WindowTiles<Tile>::run(to, w);
 }
 
+bool makes_bf16()
+{
+    return Tile::lanes == 16 && narrows_natively();
+}
+
 } // namespace
 } // namespace leat::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -138,10 +165,16 @@ HWY_AFTER_NAMESPACE();
 namespace leat::cpu {
 
 HWY_EXPORT(sums);
+HWY_EXPORT(makes_bf16);
 
 void window_sums(std::byte *to, const WindowSums &w)
 {
     HWY_DYNAMIC_DISPATCH(sums)(to, w);
+}
+
+bool window_sums_make_bf16()
+{
+    return HWY_DYNAMIC_DISPATCH(makes_bf16)();
 }
 
 std::string window_sums_fault(Type type, int64_t together)

@@ -53,7 +53,7 @@ struct WindowSums {
     const float *slopes = nullptr;                ///< by which negative ones are multiplied then, in whole blocks
     std::optional<std::array<float, 2>> bounds{}; ///< into which the sums are brought
     int64_t outs = 0;                             ///< channels of the result
-    Type made = Type::f32;                        ///< f32, bf16 in sums of bf16; u8, s8 of integers, rounded to even
+    Type made = Type::f32;                        ///< f32, or bf16; u8, s8 of integers; rounded to even
     int64_t stride = 0;                           ///< of the result: from one pixel to the next
     int64_t first = 0, last = 0;                  ///< the pixels to make
     int64_t first_group = 0;                      ///< of channels, of those to make
@@ -62,8 +62,10 @@ struct WindowSums {
 };
 
 /// The sums of number * weight over the taps, f32. `to`: pixel 0 of the result, channels last. Where `last` is less
-/// than `window_pixels`, the numbers of so many pixels are read.
+/// than `window_pixels`, the numbers of so many pixels are read. bf16 are made where window_sums_make_bf16(), and not
+/// added to what the result holds.
 void window_sums(std::byte *to, const WindowSums &);
+bool window_sums_make_bf16();
 /// The same of bf16, on processors for which has_window_sums_bf16() is true.
 void window_sums_bf16(std::byte *to, const WindowSums &);
 bool has_window_sums_bf16();
