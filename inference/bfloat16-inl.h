@@ -38,8 +38,8 @@ template <class D> HWY_INLINE void store_bfloat16(hwy::HWY_NAMESPACE::Vec<D> val
 }
 
 #if HWY_ARCH_X86_64 && HWY_TARGET <= HWY_AVX3
-/// The same by an instruction that Highway's targets do not have: where cpu::narrows_natively().
-/// Numbers too small for a normal bf16 become 0.
+/// The same, but numbers too small for a normal bf16 become 0: by an instruction that Highway's targets do not have,
+/// where cpu::narrows_natively().
 HWY_INLINE hwy::HWY_NAMESPACE::Vec256<uint16_t> round_natively(hwy::HWY_NAMESPACE::Vec512<float> values)
 {
     __m256i rounded;
