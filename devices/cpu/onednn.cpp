@@ -371,17 +371,15 @@ std::string form_of(const Desc &desc)
 std::string form_here(const std::string &form)
 {
     static const size_t size = Desc({1}, dnnl::memory::data_type::f32, Dims{1}).get_blob().size();
-    for (const std::string word : {"onednn", "winograd "}) {
-        const size_t at = form.find(word), begin = at + word.size();
-        if (at == std::string::npos || (form.size() - begin) % size != 0)
-            continue;
-        std::string result = form.substr(0, begin);
-        for (size_t place = begin; place < form.size(); place += size)
-            result += form_of(Desc(std::vector<uint8_t>(form.begin() + static_cast<ptrdiff_t>(place),
-                                                        form.begin() + static_cast<ptrdiff_t>(place + size))));
-        return result;
-    }
-    return form;
+    const std::string word = "onednn";
+    const size_t at = form.find(word), begin = at + word.size();
+    if (at == std::string::npos || (form.size() - begin) % size != 0)
+        return form;
+    std::string result = form.substr(0, begin);
+    for (size_t place = begin; place < form.size(); place += size)
+        result += form_of(Desc(std::vector<uint8_t>(form.begin() + static_cast<ptrdiff_t>(place),
+                                                    form.begin() + static_cast<ptrdiff_t>(place + size))));
+    return result;
 }
 
 #else

@@ -193,16 +193,22 @@ std::string window_sums_fault(Type type, int64_t together)
 
 namespace {
 
-/// So many inputs lie `together`.
+/// So many inputs lie `together`. What lies side by side is read at once.
 template <class T> void write_groups(T *to, const T *from, const WindowWeights &w, int64_t together)
 {
     const WindowGroups all(w.outs);
-    for (int64_t group = 0; group < all.groups; group++)
-        for (int64_t t = 0; t < w.taps; t++)
-            for (int64_t c = 0; c < w.ins; c += together)
-                for (int64_t o = all.first(group) * window_channels; o < all.first(group + 1) * window_channels; o++)
-                    for (int64_t i = c; i < c + together; i++)
-                        *to++ = o < w.outs && i < w.ins ? from[o * w.out_step + i * w.in_step + t * w.tap_step] : T();
+    const int64_t numbers = (w.ins + together - 1) / together;
+    for (int64_t group = 0; group < all.groups; group++) {
+        const int64_t first = all.first(group) * window_channels;
+        const int64_t wide = all.first(group + 1) * window_channels - first, tap = numbers * wide * together;
+        for (int64_t c = 0; c < numbers * together; c += together)
+            for (int64_t o = first; o < first + wide; o++)
+                for (int64_t i = c; i < c + together; i++, to++)
+                    for (int64_t t = 0; t < w.taps; t++)
+                        to[t * tap] =
+                            o < w.outs && i < w.ins ? from[o * w.out_step + i * w.in_step + t * w.tap_step] : T();
+        to += (w.taps - 1) * tap;
+    }
 }
 
 } // namespace

@@ -5,6 +5,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 // After highway.h, which it needs.
+#include <hwy/cache_control.h>
+// After foreach_target.h, which includes it again.
 #include "inference/bfloat16-inl.h"
 
 #include <algorithm>
@@ -26,6 +28,12 @@ V times(float factor, V value)
 V plus(V sum, float factor, V value)
 {
     return hn::MulAdd(hn::Set(D(), factor), value, sum);
+}
+
+/// Gets a line that will be written, as a store would wait for it.
+HWY_INLINE void fetch(const float *line)
+{
+    hwy::Prefetch(line);
 }
 
 /// B^T on six values.
@@ -63,13 +71,14 @@ HWY_INLINE V pixel_at(const uint16_t *from)
 }
 
 template <bool whole, class T>
-void input_tile(float *HWY_RESTRICT to, int64_t to_stride, const T *HWY_RESTRICT from, int64_t row_stride,
-                int64_t channels, TileRange rows, TileRange columns)
+void input_tile(const WinogradPoints &points, const T *HWY_RESTRICT from, int64_t row_stride, int64_t channels,
+                TileRange rows, TileRange columns)
 {
     const D d;
     const auto lanes = static_cast<int64_t>(hn::Lanes(d));
     HWY_ALIGN float between[winograd_points * winograd_channels];
     for (int64_t c = 0; c < channels; c += lanes) {
+        float *HWY_RESTRICT to = points.to + c / points.chunk * points.chunk_stride + c % points.chunk;
         for (int64_t x = 0; x < winograd_in; x++) {
             auto pixel = [&](int64_t y) {
                 if (!whole && (y < rows.first || y >= rows.last || x < columns.first || x >= columns.last))
@@ -84,32 +93,35 @@ void input_tile(float *HWY_RESTRICT to, int64_t to_stride, const T *HWY_RESTRICT
             const float *row = between + y * winograd_in * winograd_channels;
             auto at = [&](int64_t x) { return hn::Load(d, row + x * winograd_channels); };
             transform_input(at(0), at(1), at(2), at(3), at(4), at(5), [&](int64_t x, V value) {
-                hn::StoreU(value, d, to + (y * winograd_in + x) * to_stride + c);
+                float *point = to + (y * winograd_in + x) * points.stride;
+                fetch(point + winograd_channels);
+                hn::StoreU(value, d, point);
             });
         }
     }
 }
 
 template <class T>
-void input_of(float *to, int64_t to_stride, const std::byte *from, int64_t row_stride, int64_t channels, TileRange rows,
+void input_of(const WinogradPoints &to, const std::byte *from, int64_t row_stride, int64_t channels, TileRange rows,
               TileRange columns)
 {
     const bool whole = rows.first <= 0 && rows.last >= winograd_in && columns.first <= 0 && columns.last >= winograd_in;
-    (whole ? input_tile<true, T> : input_tile<false, T>)(to, to_stride, reinterpret_cast<const T *>(from), row_stride,
-                                                         channels, rows, columns);
+    (whole ? input_tile<true, T> : input_tile<false, T>)(to, reinterpret_cast<const T *>(from), row_stride, channels,
+                                                         rows, columns);
 }
 
-void input(float *to, int64_t to_stride, const std::byte *from, Type type, int64_t row_stride, int64_t channels,
+void input(const WinogradPoints &to, const std::byte *from, Type type, int64_t row_stride, int64_t channels,
            TileRange rows, TileRange columns)
 {
-    (type == Type::f32 ? input_of<float> : input_of<uint16_t>)(to, to_stride, from, row_stride, channels, rows,
-                                                               columns);
+    (type == Type::f32 ? input_of<float> : input_of<uint16_t>)(to, from, row_stride, channels, rows, columns);
 }
 
-void output(float *HWY_RESTRICT to, int64_t row_stride, int64_t rows, int64_t columns, const float *HWY_RESTRICT from,
-            int64_t from_stride, int64_t channels, const float *bias)
+void output(const WinogradTile &tile, const float *HWY_RESTRICT from, int64_t from_stride, const float *bias,
+            const std::optional<std::array<float, 2>> &bounds)
 {
     const D d;
+    const int64_t channels = tile.channels;
+    const V lowest = hn::Set(d, bounds ? (*bounds)[0] : 0), highest = hn::Set(d, bounds ? (*bounds)[1] : 0);
     const auto lanes = static_cast<int64_t>(hn::Lanes(d));
     HWY_ALIGN float between[winograd_out * winograd_in * winograd_channels];
     for (int64_t c = 0; c < channels; c += lanes) {
@@ -124,17 +136,21 @@ void output(float *HWY_RESTRICT to, int64_t row_stride, int64_t rows, int64_t co
         if (bias && count < lanes)
             std::memcpy(rest, bias + c, static_cast<size_t>(count) * sizeof(float));
         const V offset = !bias ? hn::Zero(d) : count < lanes ? hn::Load(d, rest) : hn::LoadU(d, bias + c);
-        for (int64_t y = 0; y < rows; y++) {
+        for (int64_t y = 0; y < tile.rows; y++) {
             const float *row = between + y * winograd_in * winograd_channels;
             auto at = [&](int64_t x) { return hn::Load(d, row + x * winograd_channels); };
             transform_output(at(0), at(1), at(2), at(3), at(4), at(5), [&](int64_t x, V value) {
-                float *pixel = to + y * row_stride + x * channels + c;
-                if (x >= columns)
+                if (x >= tile.columns)
                     return;
+                float *pixel = tile.to + y * tile.row_stride + x * tile.pixel_stride + c;
+                fetch(pixel + winograd_channels);
+                V kept = hn::Add(value, offset);
+                if (bounds)
+                    kept = hn::Min(hn::Max(kept, lowest), highest);
                 if (count == lanes) {
-                    hn::StoreU(hn::Add(value, offset), d, pixel);
+                    hn::StoreU(kept, d, pixel);
                 } else {
-                    hn::Store(hn::Add(value, offset), d, rest);
+                    hn::Store(kept, d, rest);
                     std::memcpy(pixel, rest, static_cast<size_t>(count) * sizeof(float));
                 }
             });
@@ -142,55 +158,74 @@ void output(float *HWY_RESTRICT to, int64_t row_stride, int64_t rows, int64_t co
     }
 }
 
-using Exact = hn::CappedTag<double, 8>;
-
-/// G on three values.
-template <class Store>
-HWY_INLINE void transform_filter(hn::Vec<Exact> a, hn::Vec<Exact> b, hn::Vec<Exact> c, Store store)
+/// Two rows of G, which share most, on three values.
+template <int pair> HWY_INLINE std::array<V, 2> transform_filter(V a, V b, V c)
 {
-    const Exact d;
-    const auto outer = hn::Mul(hn::Set(d, 1 / 6.), hn::Add(a, c)), middle = hn::Mul(hn::Set(d, 1 / 6.), b);
-    const auto outer2 = hn::MulAdd(hn::Set(d, 1 / 24.), a, hn::Mul(hn::Set(d, 1 / 6.), c));
-    const auto middle2 = hn::Mul(hn::Set(d, 1 / 12.), b);
-    store(0, hn::Mul(hn::Set(d, 1 / 4.), a));
-    store(1, hn::Neg(hn::Add(outer, middle)));
-    store(2, hn::Sub(middle, outer));
-    store(3, hn::Add(outer2, middle2));
-    store(4, hn::Sub(outer2, middle2));
-    store(5, c);
+    if constexpr (pair == 0)
+        return {times(1 / 4.f, a), c};
+    if constexpr (pair == 1) {
+        const V outer = times(-1 / 6.f, hn::Add(a, c));
+        return {plus(outer, -1 / 6.f, b), plus(outer, 1 / 6.f, b)};
+    }
+    const V outer = plus(times(1 / 6.f, c), 1 / 24.f, a);
+    return {plus(outer, 1 / 12.f, b), plus(outer, -1 / 12.f, b)};
 }
 
-void filters(float *HWY_RESTRICT to, int64_t to_stride, const float *HWY_RESTRICT from, int64_t filter_stride,
-             int64_t count)
+/// A vector of filters; `tap`: gives their values there.
+template <int pair, class Tap> HWY_INLINE void transform_filters(float *HWY_RESTRICT to, int64_t to_stride, Tap tap)
 {
-    const Exact d;
-    const hn::Rebind<float, Exact> narrow;
-    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-    HWY_ALIGN double taps[9 * 8] = {}, between[winograd_in * 3 * 8];
-    HWY_ALIGN float rest[8];
-    for (int64_t first = 0; first < count; first += lanes) {
-        const int64_t here = std::min(lanes, count - first);
-        for (int64_t f = 0; f < here; f++)
-            for (int64_t tap = 0; tap < 9; tap++)
-                taps[tap * lanes + f] = from[(first + f) * filter_stride + tap];
-        for (int64_t x = 0; x < 3; x++) {
-            auto tap = [&](int64_t y) { return hn::Load(d, taps + (y * 3 + x) * lanes); };
-            transform_filter(tap(0), tap(1), tap(2), [&](int64_t y, hn::Vec<Exact> value) {
-                hn::Store(value, d, between + (y * 3 + x) * lanes);
-            });
-        }
-        for (int64_t y = 0; y < winograd_in; y++) {
-            auto at = [&](int64_t x) { return hn::Load(d, between + (y * 3 + x) * lanes); };
-            transform_filter(at(0), at(1), at(2), [&](int64_t x, hn::Vec<Exact> value) {
-                float *point = to + (y * winograd_in + x) * to_stride + first;
-                const auto rounded = hn::DemoteTo(narrow, value);
-                if (here == lanes)
-                    return hn::StoreU(rounded, narrow, point);
-                hn::Store(rounded, narrow, rest);
-                std::memcpy(point, rest, static_cast<size_t>(here) * sizeof(float));
-            });
+    const D d;
+    std::array<V, 2> columns[3];
+#pragma GCC unroll 3
+    for (int x = 0; x < 3; x++)
+        columns[x] = transform_filter<pair>(tap(x), tap(3 + x), tap(6 + x));
+#pragma GCC unroll 2
+    for (int row = 0; row < 2; row++) {
+        const V a = columns[0][row], b = columns[1][row], c = columns[2][row];
+        const auto ends = transform_filter<0>(a, b, c), ones = transform_filter<1>(a, b, c),
+                   twos = transform_filter<2>(a, b, c);
+        int x = 0;
+        for (const V value : {ends[0], ones[0], ones[1], twos[0], twos[1], ends[1]}) {
+            float *point = to + (row * winograd_in + x++) * to_stride;
+            fetch(point + 2 * winograd_channels);
+            hn::StoreU(value, d, point);
         }
     }
+}
+
+template <int pair>
+void filters_of(float *to, int64_t to_stride, const std::byte *from, Type type, int64_t tap_stride, int64_t ins,
+                int64_t outs)
+{
+    const D d;
+    const hn::Rebind<uint32_t, D> bits;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    if (type == Type::f32) {
+        for (int64_t i = 0; i < ins * outs; i += lanes)
+            transform_filters<pair>(to + i, to_stride, [&](int tap) HWY_ATTR {
+                return hn::LoadU(d, reinterpret_cast<const float *>(from + tap * tap_stride) + i);
+            });
+        return;
+    }
+    for (int64_t i = 0; i < ins; i += 2)
+        for (int64_t o = 0; o < outs; o += lanes) {
+            auto both = [&](int tap) HWY_ATTR {
+                return hn::LoadU(bits, reinterpret_cast<const uint32_t *>(from + tap * tap_stride) + i / 2 * outs + o);
+            };
+            transform_filters<pair>(to + i * outs + o, to_stride,
+                                    [&](int tap) HWY_ATTR { return hn::BitCast(d, hn::ShiftLeft<16>(both(tap))); });
+            transform_filters<pair>(to + (i + 1) * outs + o, to_stride, [&](int tap) HWY_ATTR {
+                return hn::BitCast(d, hn::And(both(tap), hn::Set(bits, 0xffff0000)));
+            });
+        }
+}
+
+void filters(float *to, int64_t to_stride, const std::byte *from, Type type, int64_t tap_stride, int64_t ins,
+             int64_t outs, int pair)
+{
+    (pair == 0   ? filters_of<0>
+     : pair == 1 ? filters_of<1>
+                 : filters_of<2>)(to, to_stride, from, type, tap_stride, ins, outs);
 }
 
 } // namespace
@@ -204,21 +239,22 @@ HWY_EXPORT(input);
 HWY_EXPORT(output);
 HWY_EXPORT(filters);
 
-void winograd_input(float *to, int64_t to_stride, const std::byte *from, Type type, int64_t row_stride,
-                    int64_t channels, TileRange rows, TileRange columns)
+void winograd_input(const WinogradPoints &to, const std::byte *from, Type type, int64_t row_stride, int64_t channels,
+                    TileRange rows, TileRange columns)
 {
-    HWY_DYNAMIC_DISPATCH(input)(to, to_stride, from, type, row_stride, channels, rows, columns);
+    HWY_DYNAMIC_DISPATCH(input)(to, from, type, row_stride, channels, rows, columns);
 }
 
-void winograd_output(float *to, int64_t row_stride, int64_t rows, int64_t columns, const float *from,
-                     int64_t from_stride, int64_t channels, const float *bias)
+void winograd_output(const WinogradTile &to, const float *from, int64_t from_stride, const float *bias,
+                     const std::optional<std::array<float, 2>> &bounds)
 {
-    HWY_DYNAMIC_DISPATCH(output)(to, row_stride, rows, columns, from, from_stride, channels, bias);
+    HWY_DYNAMIC_DISPATCH(output)(to, from, from_stride, bias, bounds);
 }
 
-void winograd_filters(float *to, int64_t to_stride, const float *from, int64_t filter_stride, int64_t count)
+void winograd_filters(float *to, int64_t to_stride, const std::byte *from, Type type, int64_t tap_stride, int64_t ins,
+                      int64_t outs, int pair)
 {
-    HWY_DYNAMIC_DISPATCH(filters)(to, to_stride, from, filter_stride, count);
+    HWY_DYNAMIC_DISPATCH(filters)(to, to_stride, from, type, tap_stride, ins, outs, pair);
 }
 
 } // namespace leat::cpu
