@@ -32,13 +32,14 @@ class Tiling {
         return (ins / winograd_channels + chunks - 1) / chunks * winograd_channels;
     }
     int64_t chunks() const { return (ins + chunk() - 1) / chunk(); }
-    /// Whether the transformed filters are kept from one block of tiles to the next.
+    /// Whether there is room to keep the transformed filters from one block of tiles to the next.
     bool keeps_filters() const
     {
         constexpr int64_t room = 768 * 1024;
         return winograd_points * filters() * 4 <= room;
     }
     int64_t filters() const { return ins * groups().blocks * window_channels; }
+
     /// Of so many tiles those of one block. For each one the filters are transformed again, and the tiles of a large
     /// one leave the second cache; the products want some rows, best a multiple of six.
     int64_t block(int64_t tiles) const
@@ -64,6 +65,11 @@ class Tiling {
         const int64_t count = groups().groups;
         return threads > 1 && outs > tiles() && (count % threads == 0 || count >= even_enough * threads);
     }
+    /// The tiles that each of so many threads works on, at most.
+    int64_t tiles_for(int threads) const
+    {
+        return shares_channels(threads) ? tiles() : (tiles() + threads - 1) / threads;
+    }
 
   private:
     /// What the number of blocks decides: how often filters are transformed, and where tiles are.
@@ -85,9 +91,10 @@ class Winograd final : public Kernel {
     /// `filters`: as weights_in_groups() makes them.
     Winograd(const Tiling &tiling, Constant filters, Tensor bias, UnaryStages stages, int threads)
         : t_(tiling), threads_(threads), shares_channels_(tiling.shares_channels(threads)),
-          block_(tiling.block(shares_channels_ ? tiling.tiles() : (tiling.tiles() + threads - 1) / threads)),
-          chunk_(tiling.chunk()), filters_(std::move(filters)), bias_(std::move(bias)), bounds_(take_bounds(stages)),
-          stages_(std::move(stages.stages)), made_{stages.made}, nothing_(static_cast<size_t>(tiling.wide()), 0.f)
+          block_(tiling.block(tiling.tiles_for(threads))), chunk_(tiling.chunk()),
+          keeps_(tiling.keeps_filters() && block_ < tiling.tiles_for(threads)), filters_(std::move(filters)),
+          bias_(std::move(bias)), bounds_(take_bounds(stages)), stages_(std::move(stages.stages)), made_{stages.made},
+          nothing_(static_cast<size_t>(tiling.wide()), 0.f)
     {
     }
 
@@ -130,6 +137,7 @@ class Winograd final : public Kernel {
     const int threads_;
     const bool shares_channels_;
     const int64_t block_, chunk_;
+    const bool keeps_; ///< the transformed filters for the next block
     const Constant filters_;
     const Tensor bias_;
     const std::optional<std::array<float, 2>> bounds_; ///< into which the result is brought before its stages
@@ -144,24 +152,33 @@ class Winograd final : public Kernel {
     int64_t apart() const { return block_ + 1; }
     static int64_t filters_apart(int64_t ins, int64_t outs) { return (ins + 1) * outs; }
 
+    /// Of the result's channels, whole blocks.
+    struct Group {
+        int64_t number, first, outs;
+    };
+    Group group_at(int64_t number) const
+    {
+        const WindowGroups groups = t_.groups();
+        const int64_t first = groups.first(number) * window_channels;
+        return {number, first, groups.first(number + 1) * window_channels - first};
+    }
+
     /// What is summed at once: some channels of the picture for a group of the result's.
     struct Part {
         int64_t number, in, ins, outs;
         int pair;            ///< of rows of points
         int64_t offset, tap; ///< where its filters are, and from one tap of them to the next: bytes
     };
-    Part part_at(int64_t group, int64_t in, int pair) const
+    Part part_at(const Group &group, int64_t in, int pair) const
     {
-        const WindowGroups groups = t_.groups();
-        const int64_t first = groups.first(group), blocks = groups.first(group + 1) - first;
-        const int64_t block = window_channels * static_cast<int64_t>(size_of(t_.filters_type)); // bytes for a channel
-        return {.number = (group * t_.chunks() + in / chunk_) * pairs + pair,
+        const auto element = static_cast<int64_t>(size_of(t_.filters_type));
+        return {.number = (group.number * t_.chunks() + in / chunk_) * pairs + pair,
                 .in = in,
                 .ins = std::min(chunk_, t_.ins - in),
-                .outs = blocks * window_channels,
+                .outs = group.outs,
                 .pair = pair,
-                .offset = (first * winograd_taps * t_.ins + in * blocks) * block,
-                .tap = t_.ins * blocks * block};
+                .offset = (group.first * winograd_taps * t_.ins + in * group.outs) * element,
+                .tap = t_.ins * group.outs * element};
     }
 
     /// Whether tiles of the result are made elsewhere, as f32 side by side.
@@ -179,10 +196,7 @@ class Winograd final : public Kernel {
     int64_t source_bytes() const { return t_.chunks() * chunk_numbers() * window_number; }
     int64_t result_numbers() const { return winograd_points * apart() * t_.wide(); }
     int64_t part_numbers() const { return winograd_pair_points * filters_apart(chunk_, t_.wide()); }
-    int64_t filter_numbers() const
-    {
-        return (t_.keeps_filters() ? t_.groups().groups * t_.chunks() * pairs : 1) * part_numbers();
-    }
+    int64_t filter_numbers() const { return (keeps_ ? t_.groups().groups * t_.chunks() * pairs : 1) * part_numbers(); }
     int64_t tile_numbers() const { return moves() ? winograd_out * winograd_out * t_.wide() : 0; }
     int64_t own_bytes() const
     {
@@ -207,12 +221,13 @@ class Winograd final : public Kernel {
     void make(std::byte *out, const Block &block, const Tensor &filters, int64_t first, int64_t last,
               const Room &room) const
     {
-        for (int64_t group = first; group < last; group++) {
+        for (int64_t number = first; number < last; number++) {
+            const Group group = group_at(number);
             for (int pair = 0; pair < pairs; pair++)
                 for (int64_t in = 0; in < t_.ins; in += chunk_) {
                     const Part part = part_at(group, in, pair);
-                    float *points = room.filters + (t_.keeps_filters() ? part.number * part_numbers() : 0);
-                    if (block.is_first || !t_.keeps_filters())
+                    float *points = room.filters + (keeps_ ? part.number * part_numbers() : 0);
+                    if (block.is_first || !keeps_)
                         winograd_filters(points, filters_apart(part.ins, part.outs), filters.raw() + part.offset,
                                          filters.type(), part.tap, part.ins, part.outs, pair);
                     multiply(room, part, points, block.tiles);
@@ -268,19 +283,20 @@ class Winograd final : public Kernel {
         }
     }
 
-    void write(std::byte *out, int64_t tile, int64_t i, int64_t group, const Room &room) const
+    /// A group of channels of the tile, which is number `i` of the block.
+    void write(std::byte *out, int64_t tile, int64_t i, const Group &group, const Room &room) const
     {
         const Position at = position(tile);
         const int64_t rows = std::min(winograd_out, t_.y.output - at.y);
         const int64_t columns = std::min(winograd_out, t_.x.output - at.x);
-        const Part part = part_at(group, 0, 0);
-        const int64_t first = t_.groups().first(group) * window_channels, count = std::min(part.outs, t_.outs - first);
-        std::byte *to = out + (at.picture * t_.picture + at.y * t_.row + at.x * t_.pixel + first) * made_.element();
+        const int64_t count = std::min(group.outs, t_.outs - group.first);
+        std::byte *to =
+            out + (at.picture * t_.picture + at.y * t_.row + at.x * t_.pixel + group.first) * made_.element();
         WinogradTile made{reinterpret_cast<float *>(to), t_.row, t_.pixel, rows, columns, count};
         if (moves())
             made = {room.tile, columns * count, count, rows, columns, count};
-        winograd_output(made, room.result + i * part.outs, apart() * part.outs,
-                        bias_ ? bias_.data<float>() + first : nullptr, bounds_);
+        winograd_output(made, room.result + i * group.outs, apart() * group.outs,
+                        bias_ ? bias_.data<float>() + group.first : nullptr, bounds_);
         const bool side_by_side = made.pixel_stride == count;
         for (const UnaryStage &stage : stages_)
             for (int64_t y = 0; y < rows; y++)
