@@ -7,6 +7,9 @@
 #include <leat/error.h>
 
 #include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <map>
 #include <mutex>
 #include <set>
 
@@ -15,7 +18,34 @@ namespace {
 
 namespace fs = std::filesystem;
 
+using Clock = std::chrono::system_clock;
+
 constexpr const char *extension = ".leat";
+constexpr const char *note_of_checksum = ".checked"; // behind the key of the file that it is about
+
+bool is_worth_a_note(uint64_t bytes)
+{
+    return bytes >= 1 << 20; // fewer are hashed faster than a note is looked up
+}
+
+/// Whether whatever is written from now on will show in the file's times.
+bool is_settled(const OpenFile &file, Clock::time_point now)
+{
+    constexpr std::chrono::seconds tick(3); // of clocks of file systems the slowest has one of two
+    return file.state().changed + tick < now;
+}
+
+/// Another when the file is another, has been written to, or the machine has started again, which may have cost what
+/// was not on the disk yet. Empty when the system does not say.
+std::string state_of(const OpenFile &file)
+{
+    static const std::string start = [] {
+        std::string id;
+        std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
+        return id;
+    }();
+    return start.empty() ? "" : start + ' ' + file.state().text;
+}
 
 /// Of options, those on which a Compilation and its packed weights depend.
 std::string text_of(const Options &options)
@@ -65,30 +95,31 @@ void warn_of_folder(const fs::path &folder, const std::string &why)
 }
 
 /// Whether the files beside the model are still those that it was read from.
-bool are_current(const std::vector<StoredModel::File> &files, const fs::path &folder)
+bool are_current(const std::vector<StoredModel::File> &files, const fs::path &folder, const ModelCache &cache)
 {
     return std::all_of(files.begin(), files.end(), [&](const StoredModel::File &file) {
         try {
-            return hash_of_file(folder / file.path) == file.hash;
+            return cache.hash_of_file(folder / file.path) == file.hash;
         } catch (const Error &) {
             return false;
         }
     });
 }
 
-std::vector<StoredModel::File> hashed(const std::vector<fs::path> &paths, const fs::path &folder)
+std::vector<StoredModel::File> hashed(const std::vector<fs::path> &paths, const fs::path &folder,
+                                      const ModelCache &cache)
 {
     std::vector<StoredModel::File> files;
     for (const fs::path &path : paths)
-        files.push_back({fs::relative(path, folder).string(), hash_of_file(path)});
+        files.push_back({fs::relative(path, folder).string(), cache.hash_of_file(path)});
     return files;
 }
 
 /// Nothing when the file cannot be read: the reader says why.
-std::optional<std::string> key_of_file(const fs::path &model, const std::string &how)
+std::optional<std::string> key_of_file(const fs::path &model, const std::string &how, const ModelCache &cache)
 {
     try {
-        return hash_of_text("read by Leat " LEAT_VERSION "\n" + how + hash_of_file(model));
+        return hash_of_text("read by Leat " LEAT_VERSION "\n" + how + cache.hash_of_file(model));
     } catch (const Error &) {
         return std::nullopt;
     }
@@ -146,8 +177,16 @@ std::optional<StoredModel> ModelCache::find(const std::string &key) const
     if (!fs::exists(path, ignored))
         return std::nullopt;
     try {
-        StoredModel stored = read_stored_model(path, key);
-        fs::last_write_time(path, fs::file_time_type::clock::now(), ignored);
+        const OpenFile file = OpenFile::open_regular(path);
+        const std::string state = state_of(file);
+        const bool is_noted = is_worth_a_note(file.bytes()) && noted(key + note_of_checksum, state);
+        StoredModel stored = read_stored_model(file, key, is_noted ? Checksum::trusted : Checksum::compared);
+        if (is_noted)
+            return stored; // and the note is marked as used: a mark on the file would change its state
+        if (is_worth_a_note(file.bytes()) && is_settled(file, Clock::now()))
+            note(key + note_of_checksum, state, "right");
+        else
+            fs::last_write_time(path, fs::file_time_type::clock::now(), ignored);
         return stored;
     } catch (const Error &error) {
         warn("the cached model " + in_quotes(path) + " is made again: " + error.what());
@@ -155,13 +194,52 @@ std::optional<StoredModel> ModelCache::find(const std::string &key) const
     }
 }
 
+std::string ModelCache::hash_of_file(const fs::path &path, Clock::time_point now) const
+{
+    const OpenFile file = OpenFile::open_regular(path);
+    const std::string state = state_of(file);
+    std::error_code failed;
+    const fs::path name = fs::canonical(path, failed);
+    const bool worth = is_worth_a_note(file.bytes()) && !failed;
+    const std::string key = hash_of_text("hashed by Leat " LEAT_VERSION "\n" + name.string());
+    if (worth)
+        if (auto hash = noted(key, state))
+            return *hash;
+    Hash hash;
+    hash.add(file, 0);
+    if (worth && is_settled(file, now) && state_of(file) == state)
+        note(key, state, hash.digits());
+    return hash.digits();
+}
+
+std::optional<std::string> ModelCache::noted(const std::string &key, const std::string &state) const
+{
+    const auto found = find(key);
+    const bool holds = found && found->files.size() == 1 && found->files[0].state == state && !state.empty();
+    return holds ? std::optional(found->files[0].hash) : std::nullopt;
+}
+
+void ModelCache::note(const std::string &key, const std::string &state, const std::string &what) const
+{
+    if (state.empty())
+        return;
+    try {
+        fs::create_directories(folder_);
+        write_stored_model({key, "", {}, {{"", what, state}}, {}}, path_of(key));
+    } catch (const std::exception &) { // a folder that is only read, such as one that an image brings: it is read again
+    }
+}
+
 void ModelCache::keep(const std::string &key, const StoredModel &model) const
 {
     try {
         fs::create_directories(folder_);
-        if (write_stored_model(model, path_of(key)) > capacity_)
+        const uint64_t bytes = write_stored_model(model, path_of(key), KnownElements::referred);
+        if (bytes > capacity_)
             warn_of_folder(folder_, "a model takes more than the " + std::to_string(capacity_ >> 20) +
                                         " MiB that the cache may have");
+        if (is_worth_a_note(bytes))
+            note(key + note_of_checksum, state_of(OpenFile::open_regular(path_of(key))), "right");
         remove_oldest();
     } catch (const std::exception &error) {
         warn_of_folder(folder_, error.what());
@@ -172,42 +250,53 @@ void ModelCache::remove_oldest() const
 {
     struct Entry {
         fs::file_time_type used;
-        uint64_t bytes;
-        fs::path path;
+        uint64_t bytes = 0;
+        std::vector<fs::path> paths; ///< the file, and the note on its checksum
     };
-    std::vector<Entry> entries;
+    std::map<std::string, Entry> by_name;
     uint64_t total = 0;
     std::error_code gone; // other processes remove files too
     for (const fs::directory_entry &each : fs::directory_iterator(folder_)) {
-        const std::string name = each.path().filename().string();
+        std::string name = each.path().filename().string();
         // The names of files that are being written have more behind the extension.
         if (name.find(extension) == std::string::npos || !each.is_regular_file(gone))
             continue;
         const fs::file_time_type used = each.last_write_time(gone);
         const uint64_t bytes = gone ? 0 : each.file_size(gone);
-        if (!gone) {
-            entries.push_back({used, bytes, each.path()});
-            total += bytes;
-        }
+        if (gone)
+            continue;
+        if (const size_t at = name.find(note_of_checksum); at != std::string::npos)
+            name.erase(at, std::strlen(note_of_checksum));
+        Entry &entry = by_name[name];
+        entry.used = entry.paths.empty() ? used : std::max(entry.used, used);
+        entry.bytes += bytes;
+        entry.paths.push_back(each.path());
+        total += bytes;
     }
+    std::vector<Entry> entries;
+    for (auto &[name, entry] : by_name)
+        entries.push_back(std::move(entry));
     std::sort(entries.begin(), entries.end(), [](const Entry &a, const Entry &b) { return a.used < b.used; });
     for (const Entry &entry : entries) {
         if (total <= capacity_)
             return;
-        fs::remove(entry.path, gone);
+        for (const fs::path &path : entry.paths)
+            fs::remove(path, gone);
         total -= entry.bytes;
     }
 }
 
 Graph read_cached(const fs::path &model, const std::string &how, const Options &options, const ReadGraph &read)
 {
-    const auto key = options.cache_dir.empty() || is_stored_model_file(model) ? std::nullopt : key_of_file(model, how);
+    if (options.cache_dir.empty() || is_stored_model_file(model))
+        return read(nullptr);
+    const ModelCache cache = cache_of(options);
+    const auto key = key_of_file(model, how, cache);
     if (!key)
         return read(nullptr);
     const fs::path folder = model.has_parent_path() ? model.parent_path() : fs::path(".");
-    const ModelCache cache = cache_of(options);
     if (auto found = cache.find(*key); found && found->source) {
-        if (are_current(found->files, folder))
+        if (are_current(found->files, folder, cache))
             return std::move(*found->source);
         warn("the cached model of " + in_quotes(model) + " is made again: a file beside it has changed");
     }
@@ -215,7 +304,7 @@ Graph read_cached(const fs::path &model, const std::string &how, const Options &
     StoredModel stored;
     stored.source = read(&data_files);
     stored.key = *key;
-    stored.files = hashed(data_files, folder);
+    stored.files = hashed(data_files, folder, cache);
     cache.keep(*key, stored);
     // From the file, so that the key of what is compiled of it is that of the next start.
     auto kept = cache.find(*key);

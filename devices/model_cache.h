@@ -1,6 +1,7 @@
 #pragma once
 #include "inference/device.h"
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -11,7 +12,10 @@
 namespace leat {
 
 /// A folder of stored models that is used by any number of processes at a time. A file's time of change is that of its
-/// last use. Nothing here throws: what fails is said once as a warning, and the caller does without.
+/// last use. What fails in it is said once as a warning, and the caller does without.
+///
+/// What was found out by reading a large file, its hash or that its checksum is right, is noted in a file of its own,
+/// and holds as long as the machine runs and the file has the same inode, size and times.
 class ModelCache {
   public:
     /// `capacity`: bytes that the files may take together.
@@ -20,6 +24,10 @@ class ModelCache {
     /// The file of that key, marked as used. Nothing when there is none, and, with a warning, when it is damaged or
     /// from another version.
     std::optional<StoredModel> find(const std::string &key) const;
+    /// Its Hash::digits(). `now`: a file that was written to a few seconds before might be written to once more without
+    /// a trace in its times. Throws Error without the path.
+    std::string hash_of_file(const std::filesystem::path &,
+                             std::chrono::system_clock::time_point now = std::chrono::system_clock::now()) const;
     /// Writes the file of that key, and then removes those whose last use is longest ago until the rest fits.
     void keep(const std::string &key, const StoredModel &) const;
 
@@ -28,6 +36,9 @@ class ModelCache {
     const uint64_t capacity_;
 
     std::filesystem::path path_of(const std::string &key) const;
+    /// Nothing when nothing is noted under that key of a file in that state.
+    std::optional<std::string> noted(const std::string &key, const std::string &state) const;
+    void note(const std::string &key, const std::string &state, const std::string &what) const;
     void remove_oldest() const;
 };
 

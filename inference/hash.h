@@ -10,7 +10,8 @@
 
 namespace leat {
 
-/// XXH3, 128 bits, of the XXH3 of each 64 KiB of bytes that come one after the other, so that threads can share a file.
+/// XXH3, 128 bits, of the XXH3 of each 64 KiB of bytes that come one after the other, so that threads, as many as it is
+/// worth, can share them.
 class Hash {
   public:
     Hash();
@@ -18,8 +19,8 @@ class Hash {
     Hash(const Hash &) = delete;
     Hash &operator=(const Hash &) = delete;
     void add(std::span<const std::byte>);
-    /// What stands in the file from `begin` on. Threads, as many as it is worth, read it piece by piece each
-    /// into one place, which is faster than to map pages that nobody needs. Throws Error without the path.
+    /// What stands in the file from `begin` on, which may become shorter meanwhile: it is read, not mapped. Throws
+    /// Error without the path.
     void add(const OpenFile &, uint64_t begin);
 
     /// The lower half.

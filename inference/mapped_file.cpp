@@ -2,7 +2,13 @@
 
 #include <leat/error.h>
 
+#include <cerrno>
+
 #include <sys/mman.h>
+
+#ifndef MADV_POPULATE_READ // the C library's headers may be older than the kernel
+#define MADV_POPULATE_READ 22
+#endif
 
 namespace leat {
 namespace {
@@ -28,6 +34,19 @@ MappedFile::~MappedFile()
 {
     if (!bytes_.empty())
         ::munmap(const_cast<std::byte *>(bytes_.data()), bytes_.size());
+}
+
+bool MappedFile::fetch() const
+{
+    if (bytes_.empty())
+        return true;
+    auto *start = const_cast<std::byte *>(bytes_.data());
+    int failed = ::madvise(start, bytes_.size(), MADV_POPULATE_READ);
+    while (failed && errno == EINTR)
+        failed = ::madvise(start, bytes_.size(), MADV_POPULATE_READ);
+    if (failed && errno == EFAULT)
+        throw Error("the file cannot be read");
+    return !failed;
 }
 
 } // namespace leat

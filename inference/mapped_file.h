@@ -19,6 +19,9 @@ class MappedFile {
     MappedFile(const MappedFile &) = delete;
     MappedFile &operator=(const MappedFile &) = delete;
     std::span<const std::byte> bytes() const { return bytes_; }
+    /// Reads all pages at once; false where the system knows no such call (Linux before 5.14). Throws Error without the
+    /// path when the disk fails, which kills who touches the pages first.
+    bool fetch() const;
 
   private:
     std::span<const std::byte> bytes_;

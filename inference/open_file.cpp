@@ -46,6 +46,22 @@ OpenFile::~OpenFile()
         ::close(descriptor_);
 }
 
+OpenFile::State OpenFile::state() const
+{
+    struct stat facts = {};
+    if (::fstat(descriptor_, &facts) != 0)
+        throw Error("the file cannot be read");
+    const auto text_of = [](const timespec &time) {
+        return std::to_string(time.tv_sec) + '.' + std::to_string(time.tv_nsec);
+    };
+    // The time of status change is the one that no program can set.
+    const auto changed = std::chrono::seconds(facts.st_ctim.tv_sec) + std::chrono::nanoseconds(facts.st_ctim.tv_nsec);
+    using Clock = std::chrono::system_clock;
+    return {std::to_string(facts.st_dev) + ' ' + std::to_string(facts.st_ino) + ' ' + std::to_string(facts.st_size) +
+                ' ' + text_of(facts.st_mtim) + ' ' + text_of(facts.st_ctim),
+            Clock::time_point(std::chrono::duration_cast<Clock::duration>(changed))};
+}
+
 void OpenFile::read(uint64_t offset, std::span<std::byte> into) const
 {
     while (!into.empty()) {

@@ -1,9 +1,11 @@
 #pragma once
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <span>
+#include <string>
 
 namespace leat {
 
@@ -19,6 +21,12 @@ class OpenFile {
     ~OpenFile();
 
     uint64_t bytes() const { return bytes_; }
+    struct State {
+        std::string text; ///< device, inode, size and times: another when the file is another or has been written to
+        std::chrono::system_clock::time_point changed; ///< by the clock of the file system, which may tick slowly
+    };
+    /// As it is now. Throws Error without the path.
+    State state() const;
     /// Of the system; it stays open as long as this lives.
     int descriptor() const { return descriptor_; }
     /// Fills `into` with what stands from `offset` on. Throws Error without the path when there is less, or on a fault

@@ -18,6 +18,7 @@
 #include <map>
 #include <mutex>
 #include <tuple>
+#include <unordered_map>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -34,7 +35,7 @@ template <class T> using List = flatbuffers::Vector<T>;
 static_assert(std::endian::native == std::endian::little, "the constants in the file are little-endian");
 
 constexpr char magic[8] = {'L', 'e', 'a', 't', 'M', 'o', 'd', '\n'};
-constexpr uint32_t format_number = 4;
+constexpr uint32_t format_number = 5;
 constexpr uint32_t no_constant = ~uint32_t(0);
 constexpr size_t page = 4096, alignment = 64;
 
@@ -50,6 +51,60 @@ size_t rounded_up(size_t value, size_t to)
     return (value + to - 1) / to * to;
 }
 
+/// A mapped file whose key stands for what it holds.
+class KnownFile : public std::enable_shared_from_this<KnownFile> {
+  public:
+    struct Place {
+        std::string key;
+        size_t offset; ///< from the start of the file on
+    };
+
+    KnownFile(const OpenFile &file, std::string key) : file_(file), key_(std::move(key))
+    {
+        std::lock_guard lock(mutex_);
+        all_[bytes().data()] = this;
+    }
+    ~KnownFile()
+    {
+        std::lock_guard lock(mutex_);
+        all_.erase(bytes().data());
+    }
+    KnownFile(const KnownFile &) = delete;
+    KnownFile &operator=(const KnownFile &) = delete;
+    std::span<const std::byte> bytes() const { return file_.bytes(); }
+
+    /// Nothing when the bytes lie in no such file.
+    static std::optional<Place> place_of(const std::byte *start, size_t bytes)
+    {
+        std::lock_guard lock(mutex_);
+        const auto after = all_.upper_bound(start);
+        if (after == all_.begin())
+            return std::nullopt;
+        const KnownFile &file = *std::prev(after)->second;
+        const auto offset = static_cast<size_t>(start - file.bytes().data());
+        if (offset >= file.bytes().size() || bytes > file.bytes().size() - offset)
+            return std::nullopt;
+        return Place{file.key_, offset};
+    }
+
+    /// The file of that key, when somebody holds it; else nothing.
+    static SharedBytes find(const std::string &key)
+    {
+        std::lock_guard lock(mutex_);
+        for (const auto &[start, file] : all_)
+            if (file->key_ == key)
+                if (auto owner = file->weak_from_this().lock())
+                    return {file->bytes(), std::move(owner)};
+        return {};
+    }
+
+  private:
+    const MappedFile file_;
+    const std::string key_;
+    static inline std::mutex mutex_;                                   // guards what follows
+    static inline std::map<const std::byte *, const KnownFile *> all_; ///< by where they begin
+};
+
 /// The elements of constants, each once, and where they lie.
 class Pool {
   public:
@@ -58,21 +113,25 @@ class Pool {
         size_t bytes, offset;
     };
 
+    explicit Pool(KnownElements known) : known_elements_(known) {}
+
     uint32_t add(const Tensor &tensor)
     {
         const auto [known, is_new] =
             indices_.try_emplace({tensor.raw(), tensor.type(), tensor.shape()}, static_cast<uint32_t>(tensors_.size()));
         if (is_new)
-            tensors_.push_back({&tensor, place(tensor)});
+            tensors_.push_back({&tensor, place_of(tensor)});
         return known->second;
     }
 
     Offset<List<Offset<format::Constant>>> write(FlatBufferBuilder &builder) const
     {
         Offsets<format::Constant> rows;
-        for (const auto &[tensor, offset] : tensors_)
+        for (const auto &[tensor, place] : tensors_) {
+            const auto key = place.key.empty() ? Offset<flatbuffers::String>() : builder.CreateSharedString(place.key);
             rows.push_back(format::CreateConstant(builder, static_cast<uint8_t>(tensor->type()),
-                                                  builder.CreateVector(tensor->shape()), offset));
+                                                  builder.CreateVector(tensor->shape()), place.offset, key));
+        }
         return builder.CreateVector(rows);
     }
 
@@ -80,36 +139,40 @@ class Pool {
     size_t bytes() const { return bytes_; }
 
   private:
+    const KnownElements known_elements_;
     std::map<std::tuple<const std::byte *, Type, Shape>, uint32_t> indices_;
-    std::vector<std::pair<const Tensor *, size_t>> tensors_;
+    std::vector<std::pair<const Tensor *, KnownFile::Place>> tensors_; ///< the key is empty for the pool's own
     std::map<std::pair<const std::byte *, size_t>, size_t> places_;
     std::vector<Piece> pieces_;
     size_t bytes_ = 0;
 
-    size_t place(const Tensor &tensor)
+    KnownFile::Place place_of(const Tensor &tensor)
     {
         if (tensor.bytes() == 0)
-            return 0;
+            return {};
+        if (known_elements_ == KnownElements::referred)
+            if (auto place = KnownFile::place_of(tensor.raw(), tensor.bytes()))
+                return *place;
         const auto [known, is_new] = places_.try_emplace({tensor.raw(), tensor.bytes()}, bytes_);
         if (is_new) {
             pieces_.push_back({tensor.raw(), tensor.bytes(), bytes_});
             bytes_ = rounded_up(bytes_ + tensor.bytes(), alignment);
         }
-        return known->second;
+        return {"", known->second};
     }
 };
 
 /// From Leat's structures to those of the schema.
 class Writer {
   public:
-    explicit Writer(const StoredModel &model)
+    Writer(const StoredModel &model, KnownElements known) : pool_(known)
     {
         Offset<format::Graph> source;
         if (model.source)
             source = write(*model.source);
         Offsets<format::File> files;
         for (const StoredModel::File &file : model.files)
-            files.push_back(format::CreateFile(builder_, text(file.path), text(file.hash)));
+            files.push_back(format::CreateFile(builder_, text(file.path), text(file.hash), text(file.state)));
         Offset<format::Compilation> compilation;
         if (model.compilation)
             compilation = write(*model.compilation);
@@ -127,10 +190,17 @@ class Writer {
     const Pool &pool() const { return pool_; }
 
   private:
-    FlatBufferBuilder builder_;
+    FlatBufferBuilder builder_{256 * 1024};
+    std::unordered_map<std::string, Offset<flatbuffers::String>> texts_; ///< the builder's own search takes twice as long
     Pool pool_;
 
-    Offset<flatbuffers::String> text(const std::string &text) { return builder_.CreateSharedString(text); }
+    Offset<flatbuffers::String> text(const std::string &text)
+    {
+        const auto [known, is_new] = texts_.try_emplace(text);
+        if (is_new)
+            known->second = builder_.CreateString(text);
+        return known->second;
+    }
 
     Offset<format::Attribute> write(const std::string &name, const Attribute &attribute)
     {
@@ -298,7 +368,7 @@ class Reader {
         if (model.source())
             result.source = read(*model.source());
         each(model.files(), [&](const format::File &file) {
-            result.files.push_back({file.path()->str(), file.hash()->str()});
+            result.files.push_back({file.path()->str(), file.hash()->str(), string_of(file.state())});
         });
         if (model.compilation())
             result.compilation = read(*model.compilation());
@@ -308,8 +378,11 @@ class Reader {
   private:
     std::vector<Tensor> constants_;
 
-    static Tensor read(const format::Constant &row, const SharedBytes &data)
+    static Tensor read(const format::Constant &row, const SharedBytes &own)
     {
+        const SharedBytes data = row.key() ? KnownFile::find(row.key()->str()) : own;
+        if (row.key() && !data.owner)
+            throw Error("it belongs to a model that is not in use");
         const Type type = type_of_number(row.type());
         Shape shape = vector_of(row.shape());
         const auto count = static_cast<uint64_t>(count_of(shape));
@@ -540,63 +613,24 @@ StoredModel read(const SharedBytes &file, const Header &header)
     return Reader(model, {bytes.subspan(header.data_offset), file.owner}).read(model);
 }
 
-/// A file that is read, checked, and mapped then: the check needs no pages.
-struct Checked {
-    Header header;
-    SharedBytes mapped;
-};
-
-template <class Mapping, class... Further>
-Checked checked_file(const std::filesystem::path &path, const Further &...further)
+Header header_of(const OpenFile &file)
 {
-    const OpenFile file = OpenFile::open_regular(path);
     std::vector<std::byte> start(std::min<uint64_t>(file.bytes(), sizeof(Header)));
     file.read(0, start);
-    const Header header = checked_header(start, file.bytes());
-    Hash hash;
-    hash.add(file, before_checksum_ends);
-    check(header, hash);
-    const auto mapping = std::make_shared<const Mapping>(file, further...);
-    return {header, {mapping->bytes(), mapping}};
+    return checked_header(start, file.bytes());
 }
 
-/// A mapped file whose key stands for what it holds.
-class KnownFile {
-  public:
-    KnownFile(const OpenFile &file, std::string key) : file_(file), key_(std::move(key))
-    {
-        std::lock_guard lock(mutex_);
-        all_[bytes().data()] = this;
-    }
-    ~KnownFile()
-    {
-        std::lock_guard lock(mutex_);
-        all_.erase(bytes().data());
-    }
-    KnownFile(const KnownFile &) = delete;
-    KnownFile &operator=(const KnownFile &) = delete;
-    std::span<const std::byte> bytes() const { return file_.bytes(); }
-
-    /// What stands for the piece; "" when it lies in no such file.
-    static std::string name_of(const Pool::Piece &piece)
-    {
-        std::lock_guard lock(mutex_);
-        const auto after = all_.upper_bound(piece.start);
-        if (after == all_.begin())
-            return "";
-        const KnownFile &file = *std::prev(after)->second;
-        const auto offset = static_cast<size_t>(piece.start - file.bytes().data());
-        if (offset >= file.bytes().size() || piece.bytes > file.bytes().size() - offset)
-            return "";
-        return file.key_ + ' ' + std::to_string(offset) + ' ' + std::to_string(piece.bytes) + '\n';
-    }
-
-  private:
-    const MappedFile file_;
-    const std::string key_;
-    static inline std::mutex mutex_;                                   // guards what follows
-    static inline std::map<const std::byte *, const KnownFile *> all_; ///< by where they begin
-};
+/// The pages that it needs do not stay.
+void check_all(const OpenFile &file, const Header &header)
+{
+    const MappedFile all(file);
+    Hash hash;
+    if (all.fetch()) // faster than to read
+        hash.add(all.bytes().subspan(before_checksum_ends));
+    else
+        hash.add(file, before_checksum_ends);
+    check(header, hash);
+}
 
 } // namespace
 
@@ -607,14 +641,20 @@ bool is_stored_model(std::span<const std::byte> bytes)
 
 StoredModel read_stored_model(const std::filesystem::path &path)
 {
-    const Checked file = checked_file<MappedFile>(path);
-    return read(file.mapped, file.header);
+    const OpenFile file = OpenFile::open_regular(path);
+    const Header header = header_of(file);
+    check_all(file, header);
+    const auto mapping = std::make_shared<const MappedFile>(file);
+    return read({mapping->bytes(), mapping}, header);
 }
 
-StoredModel read_stored_model(const std::filesystem::path &path, const std::string &key)
+StoredModel read_stored_model(const OpenFile &file, const std::string &key, Checksum checksum)
 {
-    const Checked file = checked_file<KnownFile>(path, key);
-    StoredModel model = read(file.mapped, file.header);
+    const Header header = header_of(file);
+    if (checksum == Checksum::compared)
+        check_all(file, header);
+    const auto mapping = std::make_shared<const KnownFile>(file, key);
+    StoredModel model = read({mapping->bytes(), mapping}, header);
     if (model.key != key)
         throw Error("it belongs to another model");
     return model;
@@ -629,9 +669,9 @@ StoredModel read_stored_model(SharedBytes file)
     return read(file, header);
 }
 
-uint64_t write_stored_model(const StoredModel &model, const std::filesystem::path &path)
+uint64_t write_stored_model(const StoredModel &model, const std::filesystem::path &path, KnownElements known)
 {
-    const Writer writer(model);
+    const Writer writer(model, known);
     Header header = {};
     std::memcpy(header.magic, magic, sizeof magic);
     header.format = format_number;
@@ -659,13 +699,11 @@ std::string hash_of(const Graph &graph)
 {
     StoredModel model;
     model.source = graph;
-    const Writer writer(model);
+    const Writer writer(model, KnownElements::referred);
     Hash hash;
     hash.add(writer.metadata());
-    for (const Pool::Piece &piece : writer.pool().pieces()) {
-        const std::string name = KnownFile::name_of(piece);
-        hash.add(name.empty() ? std::span(piece.start, piece.bytes) : std::as_bytes(std::span(name)));
-    }
+    for (const Pool::Piece &piece : writer.pool().pieces())
+        hash.add({piece.start, piece.bytes});
     return hash.digits();
 }
 

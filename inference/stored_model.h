@@ -1,6 +1,7 @@
 #pragma once
 #include "graph.h"
 #include "hash.h"
+#include "open_file.h"
 #include "shared_bytes.h"
 
 #include <cstdint>
@@ -39,12 +40,18 @@ struct Compilation {
 struct StoredModel {
     struct File {
         std::string path, hash;
+        std::string state{}; ///< in which it had the hash (OpenFile::State), where that is kept
     };
     std::string key;             ///< two with the same key hold the same
     std::string made_for;        ///< device, processor and library of the compilation, for people
     std::optional<Graph> source; ///< as it was read, with its shapes
-    std::vector<File> files;     ///< that `source` was read from besides the model's own
+    std::vector<File> files;     ///< that `source` was read from besides the model's own; without a source, any
     std::optional<Compilation> compilation;
+};
+
+enum class Checksum {
+    compared, ///< with what the file holds, all of which is read
+    trusted,  ///< it was compared before, and nobody has written to the file since
 };
 
 /// Whether a file that begins so is a stored model, whatever its format and state.
@@ -55,14 +62,21 @@ bool is_stored_model(std::span<const std::byte>);
 /// make, whose numbers mean nothing.
 StoredModel read_stored_model(const std::filesystem::path &);
 /// The same of a file with that key, which stands for what it holds: hash_of() a graph takes the key, and where they
-/// lie in the file, for the elements of its constants, without reading them. Throws Error when it has another key.
-StoredModel read_stored_model(const std::filesystem::path &, const std::string &key);
+/// lie in the file, for the elements of its constants, without reading them. Throws Error when it has another key, or
+/// elements of its constants lie in a file that was not read this way, or is no longer in use.
+StoredModel read_stored_model(const OpenFile &, const std::string &key, Checksum);
 /// The same for the bytes of a file; they begin at a multiple of 16.
 StoredModel read_stored_model(SharedBytes);
 
+/// Where elements of constants that lie in a file that was read with its key are written.
+enum class KnownElements {
+    copied,   ///< into the file, too
+    referred, ///< not again: the key is, and who reads the file holds a graph of the other
+};
+
 /// Writes beside the path and renames, so that readers see the old file or the new one. Throws Error without the path
 /// when it cannot be written; nothing is left behind then. Returns the file's size in bytes.
-uint64_t write_stored_model(const StoredModel &, const std::filesystem::path &);
+uint64_t write_stored_model(const StoredModel &, const std::filesystem::path &, KnownElements = KnownElements::copied);
 
 /// Hash::digits() of the graph with all its constants.
 std::string hash_of(const Graph &);

@@ -66,9 +66,10 @@ class Plans {
         }
         const auto plan = Plan::make(graph_, weights_, threads_, lanes_, options_.profiling, *types_);
         typed = {};
+        const int parts = weights_.are_stored() ? 1 : plan->steps(); // others need not come when nothing is packed
         if (!completed)
             close();
-        plan->prepare();
+        plan->prepare(parts);
         if (completed) {
             complete(*completed);
             close();
@@ -204,7 +205,7 @@ class Plans {
         Typed typed = with_types(std::move(sized));
         const auto plan = Plan::make(typed.graph, weights_, threads_, lanes_, options_.profiling, typed.reasons);
         typed = {};
-        plan->prepare();
+        plan->prepare(plan->steps());
         return plan;
     }
 

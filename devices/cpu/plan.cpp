@@ -26,10 +26,9 @@ bool shares_memory(const Tensor &made, std::span<const Tensor> operands)
 
 } // namespace
 
-void Plan::prepare()
+void Plan::prepare(int parts)
 {
-    const auto count = std::ssize(steps_);
-    parallel_for(count, static_cast<int>(count), [&](int64_t first, int64_t last) {
+    parallel_for(std::ssize(steps_), parts, [&](int64_t first, int64_t last) {
         with_one_thread([&] {
             for (const Step &step :
                  std::span(steps_).subspan(static_cast<size_t>(first), static_cast<size_t>(last - first))) {

@@ -61,9 +61,10 @@ class Plan {
     /// of node, why it computes in the type that it does, for its report.
     static std::shared_ptr<Plan> make(std::shared_ptr<const Graph>, Weights &, int threads, int lanes, bool profiling,
                                       const std::map<std::string, std::string> &notes);
-    /// Prepares the kernels, all threads of the team that runs the caller together: most of the time that a plan takes
-    /// to be made. Once, before the first run. Throws Error that names the node.
-    void prepare();
+    /// Prepares the kernels: most of the time that a plan takes to be made, and `parts` of it may run at once on the
+    /// threads that the caller leads. Once, before the first run. Throws Error that names the node.
+    void prepare(int parts);
+    int steps() const { return static_cast<int>(steps_.size()); }
 
     /// Inputs are checked already. Throws what a kernel throws.
     void run(Job &, LaneContext &) const;

@@ -48,17 +48,10 @@ class Leading {
     Crew *before_;
 };
 
-/// Threads of its own. TBB may drop tasks of an arena that soon goes.
+/// Threads of its own, from the first work on. TBB may drop tasks of an arena that soon goes.
 class Hired final : public Crew {
   public:
-    explicit Hired(int threads)
-    {
-        try {
-            for (int i = 1; i < threads; i++)
-                helpers_.emplace_back([this] { help(); });
-        } catch (const std::system_error &) { // no more threads for this process: fewer take longer
-        }
-    }
+    explicit Hired(int threads) : threads_(threads) {}
     ~Hired() override
     {
         {
@@ -72,6 +65,8 @@ class Hired final : public Crew {
 
     void run(int64_t count, int64_t parts, const Parts::Body &body) override
     {
+        if (helpers_.empty())
+            hire();
         parts_.begin(body, count, parts);
         {
             std::lock_guard lock(mutex_);
@@ -82,12 +77,22 @@ class Hired final : public Crew {
     }
 
   private:
+    const int threads_;
     Parts parts_;
     std::vector<std::thread> helpers_;
     std::condition_variable begun_;
     std::mutex mutex_; // guards what follows
     int64_t works_ = 0;
     bool ends_ = false;
+
+    void hire()
+    {
+        try {
+            for (int i = 1; i < threads_; i++)
+                helpers_.emplace_back([this] { help(); });
+        } catch (const std::system_error &) { // no more threads for this process: fewer take longer
+        }
+    }
 
     void help()
     {

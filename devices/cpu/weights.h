@@ -77,6 +77,14 @@ class Weights {
         return later(constant, form, std::move(make)).tensor();
     }
 
+    /// Whether all that is held was stored: nothing is to be made.
+    bool are_stored()
+    {
+        std::lock_guard lock(mutex_);
+        std::erase_if(entries_, [](const auto &entry) { return entry.second.expired(); });
+        return entries_.empty();
+    }
+
     /// Nobody will ask again: lets go of the constants that others were packed from.
     void close()
     {

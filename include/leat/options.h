@@ -39,7 +39,8 @@ struct Options {
     bool profiling = false;
     std::vector<std::string> disabled_passes; ///< names of graph passes to leave out, for finding faults
     /// Folder where compiled models are kept, for the next start and for other processes; made when it is not there.
-    /// Empty: none are kept.
+    /// Empty: none are kept. A model is known by its bytes, wherever it lies. Large files are read again to be sure of
+    /// them only when they have been written to or the machine has started since.
     std::string cache_dir;
     int cache_size = 1024; ///< MiB that cache_dir may take; the models whose last use is longest ago are removed first
 

@@ -157,6 +157,14 @@ std::vector<fs::path> files_in(const fs::path &folder)
     return files;
 }
 
+/// Those that hold a graph; others are notes on files.
+std::vector<fs::path> models_in(const fs::path &folder)
+{
+    std::vector<fs::path> files = files_in(folder);
+    std::erase_if(files, [](const fs::path &file) { return fs::file_size(file) <= 4096; });
+    return files;
+}
+
 std::string contents(const fs::path &path)
 {
     std::ifstream file(path, std::ios::binary);
@@ -226,7 +234,7 @@ class Cache : public testing::Test {
     }
 
     /// What the one file of the cache holds.
-    Compilation stored() const { return read_stored_model(files_in(options_.cache_dir).at(0)).compilation.value(); }
+    Compilation stored() const { return read_stored_model(models_in(options_.cache_dir).at(0)).compilation.value(); }
 
     /// What would be stored of a model that is built of that.
     Compilation built_again() const
@@ -468,6 +476,135 @@ TEST_F(Cache, RemovesWhatWasNotUsedForLongest)
     EXPECT_EQ(Warnings::sentences().size(), 0u);
 }
 
+/// The last use of a file with a note on its checksum is that of the note.
+TEST_F(Cache, RemovesALargeFileTogetherWithItsNote)
+{
+    const ModelCache cache(options_.cache_dir, 7'000'000);
+    for (const char *key : {"a", "b", "c"}) {
+        cache.keep(key, stored_of(key, 2'000'000));
+        std::this_thread::sleep_for(std::chrono::milliseconds(10)); // the clocks of file systems tick
+    }
+    EXPECT_EQ(files_in(options_.cache_dir).size(), 6u);
+    EXPECT_TRUE(cache.find("a"));
+    cache.keep("d", stored_of("d", 2'000'000));
+    EXPECT_TRUE(cache.find("a")) << "was used last";
+    EXPECT_FALSE(cache.find("b"));
+    EXPECT_TRUE(cache.find("c"));
+    EXPECT_TRUE(cache.find("d"));
+    EXPECT_EQ(files_in(options_.cache_dir).size(), 6u);
+    EXPECT_EQ(Warnings::sentences().size(), 0u);
+}
+
+/// Writes that byte until the file's times show it: the clocks of file systems tick.
+void write_byte(const fs::path &file, std::streamoff at, char byte)
+{
+    const std::string before = OpenFile::open_regular(file).state().text;
+    do {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+        stream.seekp(at).put(byte);
+    } while (OpenFile::open_regular(file).state().text == before);
+}
+
+TEST_F(Cache, LargeFileIsReadAgainWhenItWasWrittenTo)
+{
+    const ModelCache cache(options_.cache_dir, 1 << 30);
+    cache.keep("a", stored_of("a", 2'000'000));
+    const fs::path file = models_in(options_.cache_dir).at(0);
+    EXPECT_TRUE(cache.find("a"));
+    write_byte(file, 1'000'000, 4);
+    EXPECT_FALSE(cache.find("a"));
+    EXPECT_TRUE(Warnings::one_with("checksum"));
+
+    // What is noted is believed: the file is not read to its end.
+    StoredModel note = read_stored_model(folder_ / "cache" / "a.checked.leat");
+    ASSERT_EQ(note.files.size(), 1u);
+    std::string &state = note.files[0].state;
+    state = state.substr(0, state.find(' ') + 1) + OpenFile::open_regular(file).state().text;
+    cache.keep(note.key, note);
+    const auto found = cache.find("a");
+    ASSERT_TRUE(found && found->source);
+    EXPECT_EQ(Warnings::sentences().size(), 1u);
+
+    note.files[0].state[0] ^= 1; // as after another start of the machine
+    cache.keep(note.key, note);
+    EXPECT_FALSE(cache.find("a"));
+    EXPECT_EQ(Warnings::sentences().size(), 2u);
+}
+
+/// By this process, through read().
+uint64_t bytes_read()
+{
+    std::ifstream facts("/proc/self/io");
+    std::string name;
+    uint64_t bytes = 0;
+    facts >> name >> bytes;
+    EXPECT_EQ(name, "rchar:");
+    return bytes;
+}
+
+TEST_F(Cache, HashOfALargeFileIsKeptUntilItIsWrittenTo)
+{
+    const ModelCache cache(options_.cache_dir, 1 << 30);
+    const fs::path file = folder_.write("model", std::string(3'000'000, 'x'));
+    const auto bytes_for_hash = [&](std::chrono::system_clock::time_point now) {
+        const uint64_t before = bytes_read();
+        EXPECT_EQ(cache.hash_of_file(file, now), hash_of_file(file));
+        return bytes_read() - before - 3'000'000;
+    };
+    const auto now = std::chrono::system_clock::now(), later = now + std::chrono::hours(1);
+    EXPECT_GE(bytes_for_hash(now), 3'000'000u);
+    EXPECT_GE(bytes_for_hash(now), 3'000'000u) << "it was written a moment ago";
+    EXPECT_GE(bytes_for_hash(later), 3'000'000u);
+    EXPECT_LT(bytes_for_hash(later), 1'000'000u);
+    const auto written = fs::last_write_time(file);
+    write_byte(file, 1'000'000, 'y');
+    fs::last_write_time(file, written);
+    EXPECT_GE(bytes_for_hash(later), 3'000'000u) << "of the same size and time";
+    EXPECT_LT(bytes_for_hash(later), 1'000'000u);
+    EXPECT_EQ(Warnings::sentences().size(), 0u);
+}
+
+TEST_F(Cache, NoRoomForANoteIsNoFault)
+{
+    const ModelCache cache(options_.cache_dir, 1 << 30);
+    const fs::path file = folder_.write("model", std::string(3'000'000, 'x'));
+    const FullDisk disk(100);
+    const auto later = std::chrono::system_clock::now() + std::chrono::hours(1);
+    EXPECT_EQ(cache.hash_of_file(file, later), hash_of_file(file));
+    EXPECT_TRUE(files_in(options_.cache_dir).empty());
+    EXPECT_EQ(Warnings::sentences().size(), 0u);
+}
+
+TEST_F(Cache, CompiledModelRefersToElementsOfTheModelAsRead)
+{
+    const fs::path model = folder_.write("model.txt", "one");
+    const auto read = [&] { return read_cached(model, "", options_, [](std::vector<fs::path> *) { return net(); }); };
+    const auto files = [&] { return models_in(options_.cache_dir); };
+    const auto want = run(*load(read()));
+    ASSERT_EQ(files().size(), 2u);
+    int alone = 0;
+    for (const fs::path &file : files())
+        try {
+            read_stored_model(file);
+            alone++;
+        } catch (const Error &error) {
+            EXPECT_STREQ(error.what(), "it belongs to a model that is not in use");
+        }
+    EXPECT_EQ(alone, 1);
+    EXPECT_EQ(setting(*load(read()), "loaded_from_cache"), "true");
+    for (const fs::path &file : files()) // whichever of the two is lost
+        for (const bool both : {false, true}) {
+            fs::remove(file);
+            if (both)
+                fs::remove_all(options_.cache_dir);
+            EXPECT_EQ(run(*load(read())), want);
+            EXPECT_EQ(run(*load(read())), want);
+            EXPECT_EQ(files().size(), 2u);
+        }
+    EXPECT_EQ(Warnings::sentences().size(), 0u);
+}
+
 TEST_F(Cache, ModelLargerThanTheCapIsNotKept)
 {
     const ModelCache cache(options_.cache_dir, 100'000);
@@ -533,10 +670,10 @@ TEST_F(Cache, KeepsReshapedModelsToo)
         return model.reshaped({{input.name, sizes}}).inputs()[0].shape[0];
     };
     EXPECT_EQ(reshaped(), 2);
-    const auto files = files_in(options_.cache_dir);
+    const auto files = models_in(options_.cache_dir);
     EXPECT_EQ(files.size(), 2u);
     EXPECT_EQ(reshaped(), 2);
-    EXPECT_EQ(files_in(options_.cache_dir), files);
+    EXPECT_EQ(models_in(options_.cache_dir), files);
 }
 
 /// A device that counts what it compiles, for a processor that the test chooses.
@@ -718,8 +855,10 @@ TEST_F(StoredModelFile, GivesBackWhatWasWritten)
 TEST_F(StoredModelFile, IsKnownByItsKey)
 {
     write();
-    EXPECT_THROW(read_stored_model(file_, "another"), Error);
-    StoredModel known = read_stored_model(file_, "key"), again = read_stored_model(file_, "key");
+    const OpenFile file = OpenFile::open_regular(file_);
+    EXPECT_THROW(read_stored_model(file, "another", Checksum::compared), Error);
+    StoredModel known = read_stored_model(file, "key", Checksum::compared),
+                again = read_stored_model(file, "key", Checksum::trusted);
     const std::string hash = hash_of(*known.source);
     EXPECT_EQ(hash_of(*again.source), hash) << "wherever it is mapped";
     EXPECT_NE(hash_of(*read_stored_model(file_).source), hash) << "there the elements are hashed";
@@ -730,6 +869,30 @@ TEST_F(StoredModelFile, IsKnownByItsKey)
     changed = *known.source;
     changed.nodes.pop_back();
     EXPECT_NE(hash_of(changed), hash);
+}
+
+TEST_F(StoredModelFile, RefersToElementsOfAFileInUse)
+{
+    write();
+    const fs::path other = folder_ / "other.leat";
+    const auto read_known = [](const fs::path &path, const std::string &key) {
+        return read_stored_model(OpenFile::open_regular(path), key, Checksum::compared);
+    };
+    {
+        const StoredModel known = read_known(file_, "key");
+        const Tensor &elements = known.source->values[1].constant;
+        StoredModel model;
+        model.key = "other";
+        model.source = *known.source;
+        write_stored_model(model, other, KnownElements::referred);
+        const StoredModel referring = read_known(other, "other");
+        EXPECT_EQ(print(*referring.source, 100000), print(*known.source, 100000));
+        EXPECT_EQ(referring.source->values[1].constant.raw(), elements.raw());
+        EXPECT_EQ(hash_of(*referring.source), hash_of(*known.source));
+        write_stored_model(model, folder_ / "copy.leat");
+    }
+    EXPECT_THROW(read_stored_model(other), Error);
+    EXPECT_EQ(print(*read_stored_model(folder_ / "copy.leat").source, 100000), print(net_with_attributes(), 100000));
 }
 
 StoredModel read(std::string &bytes)
