@@ -18,21 +18,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-using Clock = std::chrono::system_clock;
-
 constexpr const char *extension = ".leat";
 constexpr const char *note_of_checksum = ".checked"; // behind the key of the file that it is about
 
 bool is_worth_a_note(uint64_t bytes)
 {
     return bytes >= 1 << 20; // fewer are hashed faster than a note is looked up
-}
-
-/// Whether whatever is written from now on will show in the file's times.
-bool is_settled(const OpenFile &file, Clock::time_point now)
-{
-    constexpr std::chrono::seconds tick(3); // of clocks of file systems the slowest has one of two
-    return file.state().changed + tick < now;
 }
 
 /// Another when the file is another, has been written to, or the machine has started again, which may have cost what
@@ -183,7 +174,7 @@ std::optional<StoredModel> ModelCache::find(const std::string &key) const
         StoredModel stored = read_stored_model(file, key, is_noted ? Checksum::trusted : Checksum::compared);
         if (is_noted)
             return stored; // and the note is marked as used: a mark on the file would change its state
-        if (is_worth_a_note(file.bytes()) && is_settled(file, Clock::now()))
+        if (is_worth_a_note(file.bytes()) && file.state().is_settled())
             note(key + note_of_checksum, state, "right");
         else
             fs::last_write_time(path, fs::file_time_type::clock::now(), ignored);
@@ -194,7 +185,7 @@ std::optional<StoredModel> ModelCache::find(const std::string &key) const
     }
 }
 
-std::string ModelCache::hash_of_file(const fs::path &path, Clock::time_point now) const
+std::string ModelCache::hash_of_file(const fs::path &path, std::chrono::system_clock::time_point now) const
 {
     const OpenFile file = OpenFile::open_regular(path);
     const std::string state = state_of(file);
@@ -207,7 +198,7 @@ std::string ModelCache::hash_of_file(const fs::path &path, Clock::time_point now
             return *hash;
     Hash hash;
     hash.add(file, 0);
-    if (worth && is_settled(file, now) && state_of(file) == state)
+    if (worth && file.state().is_settled(now) && state_of(file) == state)
         note(key, state, hash.digits());
     return hash.digits();
 }

@@ -14,11 +14,11 @@ namespace leat {
 namespace {
 
 /// Throws Error when that is not possible.
-std::span<const std::byte> map(int descriptor, uint64_t bytes)
+std::span<const std::byte> map(int descriptor, uint64_t offset, uint64_t bytes)
 {
     if (bytes == 0)
         return {};
-    void *start = ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    void *start = ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE, descriptor, static_cast<off_t>(offset));
     if (start == MAP_FAILED)
         throw Error("the file cannot be mapped into memory");
     return {static_cast<const std::byte *>(start), bytes};
@@ -28,7 +28,12 @@ std::span<const std::byte> map(int descriptor, uint64_t bytes)
 
 MappedFile::MappedFile(const std::filesystem::path &path) : MappedFile(OpenFile::open_regular(path)) {}
 
-MappedFile::MappedFile(const OpenFile &file) : bytes_(map(file.descriptor(), file.bytes())) {}
+MappedFile::MappedFile(const OpenFile &file) : MappedFile(file, 0, file.bytes()) {}
+
+MappedFile::MappedFile(const OpenFile &file, uint64_t offset, uint64_t bytes)
+    : bytes_(map(file.descriptor(), offset, bytes))
+{
+}
 
 MappedFile::~MappedFile()
 {

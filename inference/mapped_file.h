@@ -2,6 +2,7 @@
 #include "open_file.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -15,6 +16,8 @@ class MappedFile {
     /// Throws Error without the path.
     explicit MappedFile(const std::filesystem::path &);
     explicit MappedFile(const OpenFile &);
+    /// A part of it; `offset`: a multiple of the size of pages.
+    MappedFile(const OpenFile &, uint64_t offset, uint64_t bytes);
     ~MappedFile();
     MappedFile(const MappedFile &) = delete;
     MappedFile &operator=(const MappedFile &) = delete;

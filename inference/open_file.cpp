@@ -46,6 +46,12 @@ OpenFile::~OpenFile()
         ::close(descriptor_);
 }
 
+bool OpenFile::State::is_settled(Clock::time_point now) const
+{
+    constexpr std::chrono::seconds tick(3); // of clocks of file systems the slowest has one of two
+    return changed + tick < now;
+}
+
 OpenFile::State OpenFile::state() const
 {
     struct stat facts = {};
@@ -56,7 +62,7 @@ OpenFile::State OpenFile::state() const
     };
     // The time of status change is the one that no program can set.
     const auto changed = std::chrono::seconds(facts.st_ctim.tv_sec) + std::chrono::nanoseconds(facts.st_ctim.tv_nsec);
-    using Clock = std::chrono::system_clock;
+    using Clock = State::Clock;
     return {std::to_string(facts.st_dev) + ' ' + std::to_string(facts.st_ino) + ' ' + std::to_string(facts.st_size) +
                 ' ' + text_of(facts.st_mtim) + ' ' + text_of(facts.st_ctim),
             Clock::time_point(std::chrono::duration_cast<Clock::duration>(changed))};

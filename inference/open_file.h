@@ -22,8 +22,11 @@ class OpenFile {
 
     uint64_t bytes() const { return bytes_; }
     struct State {
+        using Clock = std::chrono::system_clock;
         std::string text; ///< device, inode, size and times: another when the file is another or has been written to
-        std::chrono::system_clock::time_point changed; ///< by the clock of the file system, which may tick slowly
+        Clock::time_point changed; ///< by the clock of the file system, which may tick slowly
+        /// Whether whatever is written from now on will show in the text.
+        bool is_settled(Clock::time_point now = Clock::now()) const;
     };
     /// As it is now. Throws Error without the path.
     State state() const;
