@@ -24,8 +24,8 @@ class ModelCache {
     /// The file of that key, marked as used. Nothing when there is none, and, with a warning, when it is damaged or
     /// from another version.
     std::optional<StoredModel> find(const std::string &key) const;
-    /// Its Hash::digits(). `now`: a file that was written to a few seconds before might be written to once more without
-    /// a trace in its times. Throws Error without the path.
+    /// Its Hash::digits(). `now`: a file that was written to within the minute before might be written to once more
+    /// without a trace in its times. Throws Error without the path.
     std::string hash_of_file(const std::filesystem::path &,
                              std::chrono::system_clock::time_point now = std::chrono::system_clock::now()) const;
     /// Writes the file of that key, and then removes those whose last use is longest ago until the rest fits.

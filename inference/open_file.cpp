@@ -48,8 +48,10 @@ OpenFile::~OpenFile()
 
 bool OpenFile::State::is_settled(Clock::time_point now) const
 {
-    constexpr std::chrono::seconds tick(3); // of clocks of file systems the slowest has one of two
-    return changed + tick < now;
+    // The slowest clock of a file system ticks every other second, and a page that a program maps and writes to again
+    // and again changes the times only once until it is on the disk, half a minute later.
+    constexpr std::chrono::minutes wait(1);
+    return changed + wait < now;
 }
 
 OpenFile::State OpenFile::state() const

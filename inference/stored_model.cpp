@@ -52,7 +52,7 @@ size_t rounded_up(size_t value, size_t to)
     return (value + to - 1) / to * to;
 }
 
-/// A mapped file whose key stands for what it holds.
+/// A mapped file for which a key can stand.
 class KnownFile : public std::enable_shared_from_this<KnownFile> {
   public:
     struct Place {
@@ -60,11 +60,7 @@ class KnownFile : public std::enable_shared_from_this<KnownFile> {
         size_t offset; ///< from the start of the file on
     };
 
-    KnownFile(const OpenFile &file, std::string key) : file_(file), key_(std::move(key))
-    {
-        std::lock_guard lock(mutex_);
-        all_[bytes().data()] = this;
-    }
+    explicit KnownFile(const OpenFile &file) : file_(file) {}
     ~KnownFile()
     {
         std::lock_guard lock(mutex_);
@@ -73,6 +69,14 @@ class KnownFile : public std::enable_shared_from_this<KnownFile> {
     KnownFile(const KnownFile &) = delete;
     KnownFile &operator=(const KnownFile &) = delete;
     std::span<const std::byte> bytes() const { return file_.bytes(); }
+
+    /// From now on it is found, and stands for what the file holds. Once.
+    void set_key(std::string key)
+    {
+        std::lock_guard lock(mutex_);
+        key_ = std::move(key);
+        all_[bytes().data()] = this;
+    }
 
     /// Nothing when the bytes lie in no such file.
     static std::optional<Place> place_of(const std::byte *start, size_t bytes)
@@ -101,8 +105,8 @@ class KnownFile : public std::enable_shared_from_this<KnownFile> {
 
   private:
     const MappedFile file_;
-    const std::string key_;
-    static inline std::mutex mutex_;                                   // guards what follows
+    static inline std::mutex mutex_; // guards what follows
+    std::string key_;
     static inline std::map<const std::byte *, const KnownFile *> all_; ///< by where they begin
 };
 
@@ -671,10 +675,14 @@ StoredModel read_stored_model(const OpenFile &file, const std::string &key, Chec
     const Header header = header_of(file);
     if (checksum == Checksum::compared)
         check_all(file, header);
-    const auto mapping = std::make_shared<const KnownFile>(file, key);
+    const auto mapping = std::make_shared<KnownFile>(file);
     StoredModel model = read({mapping->bytes(), mapping}, header);
     if (model.key != key)
         throw Error("it belongs to another model");
+    std::string known_as = key;
+    for (const StoredModel::File &each : model.files)
+        known_as += ' ' + each.hash;
+    mapping->set_key(std::move(known_as));
     return model;
 }
 

@@ -42,7 +42,7 @@ struct StoredModel {
         std::string path, hash;
         std::string state{}; ///< in which it had the hash (OpenFile::State), where that is kept
     };
-    std::string key;             ///< two with the same key hold the same
+    std::string key;             ///< two with the same key hold the same, if their files do
     std::string made_for;        ///< device, processor and library of the compilation, for people
     std::optional<Graph> source; ///< as it was read, with its shapes
     std::vector<File> files;     ///< that `source` was read from besides the model's own; without a source, any
@@ -61,9 +61,9 @@ bool is_stored_model(std::span<const std::byte>);
 /// gives a model or an Error; whoever changes a file and its checksum on purpose can make graphs that no pass would
 /// make, whose numbers mean nothing.
 StoredModel read_stored_model(const std::filesystem::path &);
-/// The same of a file with that key, which stands for what it holds: hash_of() a graph takes the key, and where they
-/// lie in the file, for the elements of its constants, without reading them. Throws Error when it has another key, or
-/// elements of its constants lie in a file that was not read this way, or is no longer in use.
+/// The same of a file with that key, which stands, with the hashes of its files, for what it holds: hash_of() a graph
+/// takes them, and where they lie, for the elements of its constants, without reading these. Throws Error when it has
+/// another key, or elements of its constants lie in a file that was not read this way, or is no longer in use.
 StoredModel read_stored_model(const OpenFile &, const std::string &key, Checksum);
 /// The same for the bytes of a file; they begin at a multiple of 16.
 StoredModel read_stored_model(SharedBytes);

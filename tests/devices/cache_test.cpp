@@ -660,6 +660,24 @@ TEST_F(Cache, ReaderIsAskedOnceUntilAFileChanges)
     EXPECT_EQ(reads, 3);
 }
 
+TEST_F(Cache, OtherWeightsInAFileBesideTheModelAreAnotherModel)
+{
+    const fs::path model = folder_.write("model.txt", "one"), data = folder_.write("data.bin", "1");
+    const auto read = [&] {
+        return read_cached(model, "", options_, [&](std::vector<fs::path> *files) {
+            files->push_back(data);
+            return net(contents(data) == "1" ? 1 : 2);
+        });
+    };
+    const auto first = run(*load(read()));
+    EXPECT_EQ(first, run(*find_device("CPU")->compile(net(1), {})));
+    folder_.write("data.bin", "2");
+    const auto second = run(*load(read()));
+    EXPECT_TRUE(Warnings::one_with("has changed"));
+    EXPECT_NE(second, first);
+    EXPECT_EQ(second, run(*find_device("CPU")->compile(net(2), {})));
+}
+
 TEST_F(Cache, KeepsReshapedModelsToo)
 {
     const auto file = (source_root() / "pipelines/street/street.onnx").string();
