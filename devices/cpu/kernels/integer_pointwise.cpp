@@ -117,17 +117,28 @@ Attempt attempt(const NodeFacts &facts, const IntegerProduct &known, const Slice
     return choice;
 }
 
-/// The node as a product, or why it is none that is best made here. Others take few weights that have zeros.
-std::variant<IntegerProduct, std::string> product_of(const NodeFacts &facts)
+/// The node as a product, or why it is none that is best made here. Others take few weights that have zeros, and
+/// convolutions that are no matrices slowly from a source that has one.
+std::variant<IntegerProduct, std::string> product_of(const NodeFacts &facts, bool is_short)
 {
     auto known = integer_product(facts, true);
     if (const auto *product = std::get_if<IntegerProduct>(&known)) {
-        const auto fault =
-            product->weight_zeros.empty() ? window_sums_fault(facts.type(0)) : window_sums_fault(facts.type(0), 0);
+        const bool others_would = product->weight_zeros.empty() && !(is_short && product->zero_point != 0);
+        const auto fault = others_would ? window_sums_fault(facts.type(0)) : window_sums_fault(facts.type(0), 0);
         if (!fault.empty())
             return fault;
     }
     return known;
+}
+
+/// Whether a convolution of pixels is done before oneDNN has begun where it multiplies in tiles and the source has a
+/// zero point: some 45 us.
+bool is_short(const NodeFacts &facts)
+{
+    constexpr int64_t multiplications = 16'000'000; // in that time, and those that tiles take longer for
+    constexpr int64_t row_of_a_tile = 64;           // integers; fewer fill only a part of it
+    const int64_t ins = facts.dims(1)[1];
+    return facts.out[0].count() * ins <= multiplications * facts.threads * (ins < row_of_a_tile ? 2 : 1);
 }
 
 } // namespace
@@ -138,7 +149,7 @@ Attempt attempt_integer_pointwise(const NodeFacts &facts)
     if (facts.dims(0).size() < 3 || facts.dims(0).size() > 5 || weights.size() != facts.dims(0).size() ||
         facts.attributes().integer("group", 1) != 1 || count_of(weights) != weights[0] * weights[1])
         return "it is no convolution of pixels";
-    auto known = product_of(facts);
+    auto known = product_of(facts, is_short(facts));
     if (auto *fault = std::get_if<std::string>(&known))
         return *fault;
     const auto axes = windows_of(facts.attributes(), facts.dims(0), onednn::spatial(weights));
@@ -154,7 +165,7 @@ Attempt attempt_integer_pointwise(const NodeFacts &facts)
 
 Attempt attempt_integer_rows(const NodeFacts &facts)
 {
-    auto known = product_of(facts);
+    auto known = product_of(facts, false);
     if (auto *fault = std::get_if<std::string>(&known))
         return *fault;
     const int64_t ins = facts.dims(1)[0], outs = facts.dims(1)[1];
