@@ -299,6 +299,11 @@ bool has_tiles()
     return contains(dnnl::cpu_isa::avx512_core_amx);
 }
 
+bool begins_slowly_with_zero_points()
+{
+    return DNNL_VERSION_MAJOR < 3;
+}
+
 bool append_linear(dnnl::post_ops &ops, float a, float b)
 {
     return append_apart(ops, [&](dnnl::post_ops &to) { eltwise(to, algorithm::eltwise_linear, a, b); });

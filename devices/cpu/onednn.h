@@ -76,6 +76,9 @@ bool has_bf16();
 
 /// Whether oneDNN multiplies matrices in tiles (AMX).
 bool has_tiles();
+/// Whether a convolution in tiles begins with some 45 us of its own when its source has a zero point: oneDNN 2 leaves
+/// it to an older kind of code.
+bool begins_slowly_with_zero_points();
 
 /// What a primitive on integers makes of the sums of its products: sum * scale + bias, before its post-ops.
 struct Requantisation {

@@ -117,13 +117,13 @@ Attempt attempt(const NodeFacts &facts, const IntegerProduct &known, const Slice
     return choice;
 }
 
-/// The node as a product, or why it is none that is best made here. Others take few weights that have zeros, and
-/// convolutions that are no matrices slowly from a source that has one.
-std::variant<IntegerProduct, std::string> product_of(const NodeFacts &facts, bool is_short)
+/// The node as a product, or why it is none that is best made here. Others take few weights that have zeros, and `slow`:
+/// no source quickly that has one.
+std::variant<IntegerProduct, std::string> product_of(const NodeFacts &facts, bool slow)
 {
     auto known = integer_product(facts, true);
     if (const auto *product = std::get_if<IntegerProduct>(&known)) {
-        const bool others_would = product->weight_zeros.empty() && !(is_short && product->zero_point != 0);
+        const bool others_would = product->weight_zeros.empty() && !(slow && product->zero_point != 0);
         const auto fault = others_would ? window_sums_fault(facts.type(0)) : window_sums_fault(facts.type(0), 0);
         if (!fault.empty())
             return fault;
@@ -131,14 +131,14 @@ std::variant<IntegerProduct, std::string> product_of(const NodeFacts &facts, boo
     return known;
 }
 
-/// Whether a convolution of pixels is done before oneDNN has begun where it multiplies in tiles and the source has a
-/// zero point: some 45 us.
+/// Whether a convolution of pixels is done here before oneDNN has begun, which may be slow to begin.
 bool is_short(const NodeFacts &facts)
 {
-    constexpr int64_t multiplications = 16'000'000; // in that time, and those that tiles take longer for
+    constexpr int64_t multiplications = 16'000'000; // by which tiles, which are faster, have caught up
     constexpr int64_t row_of_a_tile = 64;           // integers; fewer fill only a part of it
     const int64_t ins = facts.dims(1)[1];
-    return facts.out[0].count() * ins <= multiplications * facts.threads * (ins < row_of_a_tile ? 2 : 1);
+    return onednn::begins_slowly_with_zero_points() &&
+           facts.out[0].count() * ins <= multiplications * facts.threads * (ins < row_of_a_tile ? 2 : 1);
 }
 
 } // namespace
