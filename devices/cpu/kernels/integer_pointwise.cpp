@@ -117,8 +117,8 @@ Attempt attempt(const NodeFacts &facts, const IntegerProduct &known, const Slice
     return choice;
 }
 
-/// The node as a product, or why it is none that is best made here. Others take few weights that have zeros, and `slow`:
-/// no source quickly that has one.
+/// The node as a product, or why it is none that is best made here. Others take few weights with zeros, and `slow`:
+/// no source with a zero point quickly.
 std::variant<IntegerProduct, std::string> product_of(const NodeFacts &facts, bool slow)
 {
     auto known = integer_product(facts, true);
