@@ -170,11 +170,12 @@ std::optional<StoredModel> ModelCache::find(const std::string &key) const
     try {
         const OpenFile file = OpenFile::open_regular(path);
         const std::string state = state_of(file);
+        const bool is_settled = file.state().is_settled(); // before anything is read
         const bool is_noted = is_worth_a_note(file.bytes()) && noted(key + note_of_checksum, state);
         StoredModel stored = read_stored_model(file, key, is_noted ? Checksum::trusted : Checksum::compared);
         if (is_noted)
             return stored; // and the note is marked as used: a mark on the file would change its state
-        if (is_worth_a_note(file.bytes()) && file.state().is_settled())
+        if (is_worth_a_note(file.bytes()) && is_settled)
             note(key + note_of_checksum, state, "right");
         else
             fs::last_write_time(path, fs::file_time_type::clock::now(), ignored);
@@ -229,7 +230,7 @@ void ModelCache::keep(const std::string &key, const StoredModel &model) const
         if (bytes > capacity_)
             warn_of_folder(folder_, "a model takes more than the " + std::to_string(capacity_ >> 20) +
                                         " MiB that the cache may have");
-        if (is_worth_a_note(bytes))
+        if (is_worth_a_note(bytes)) // at once, since files here are replaced, not written to
             note(key + note_of_checksum, state_of(OpenFile::open_regular(path_of(key))), "right");
         remove_oldest();
     } catch (const std::exception &error) {

@@ -633,6 +633,7 @@ void check_all(const OpenFile &file, const Header &header)
     static std::mutex mutex;
     static std::set<std::string> right; // states of files
     const OpenFile::State state = file.state();
+    const bool is_settled = state.is_settled(); // before anything is read
     {
         std::lock_guard lock(mutex);
         if (right.contains(state.text))
@@ -650,7 +651,7 @@ void check_all(const OpenFile &file, const Header &header)
     }
     check(header, hash);
     std::lock_guard lock(mutex);
-    if (state.is_settled())
+    if (is_settled)
         right.insert(state.text);
 }
 

@@ -458,6 +458,18 @@ StoredModel stored_of(const std::string &key, size_t bytes)
     return model;
 }
 
+/// There is room for three: "a", "b" and "c" were kept in this order, so that "b" goes.
+void use_a_and_add_d(const ModelCache &cache, size_t bytes)
+{
+    EXPECT_TRUE(cache.find("a"));
+    cache.keep("d", stored_of("d", bytes));
+    EXPECT_TRUE(cache.find("a")) << "was used last";
+    EXPECT_FALSE(cache.find("b"));
+    EXPECT_TRUE(cache.find("c"));
+    EXPECT_TRUE(cache.find("d"));
+    EXPECT_EQ(Warnings::sentences().size(), 0u);
+}
+
 TEST_F(Cache, RemovesWhatWasNotUsedForLongest)
 {
     const ModelCache cache(options_.cache_dir, 3'300'000);
@@ -467,13 +479,7 @@ TEST_F(Cache, RemovesWhatWasNotUsedForLongest)
         cache.keep(key, stored_of(key, 1'000'000));
         fs::last_write_time(fs::path(options_.cache_dir) / (key + ".leat"), now - std::chrono::hours(9 - i));
     }
-    EXPECT_TRUE(cache.find("a"));
-    cache.keep("d", stored_of("d", 1'000'000));
-    EXPECT_TRUE(cache.find("a")) << "was used last";
-    EXPECT_FALSE(cache.find("b"));
-    EXPECT_TRUE(cache.find("c"));
-    EXPECT_TRUE(cache.find("d"));
-    EXPECT_EQ(Warnings::sentences().size(), 0u);
+    use_a_and_add_d(cache, 1'000'000);
 }
 
 /// The last use of a file with a note on its checksum is that of the note.
@@ -485,14 +491,8 @@ TEST_F(Cache, RemovesALargeFileTogetherWithItsNote)
         std::this_thread::sleep_for(std::chrono::milliseconds(10)); // the clocks of file systems tick
     }
     EXPECT_EQ(files_in(options_.cache_dir).size(), 6u);
-    EXPECT_TRUE(cache.find("a"));
-    cache.keep("d", stored_of("d", 2'000'000));
-    EXPECT_TRUE(cache.find("a")) << "was used last";
-    EXPECT_FALSE(cache.find("b"));
-    EXPECT_TRUE(cache.find("c"));
-    EXPECT_TRUE(cache.find("d"));
+    use_a_and_add_d(cache, 2'000'000);
     EXPECT_EQ(files_in(options_.cache_dir).size(), 6u);
-    EXPECT_EQ(Warnings::sentences().size(), 0u);
 }
 
 /// Writes that byte until the file's times show it: the clocks of file systems tick.

@@ -117,13 +117,13 @@ Attempt attempt(const NodeFacts &facts, const IntegerProduct &known, const Slice
     return choice;
 }
 
-/// The node as a product, or why it is none that is best made here. Others take few weights with zeros, and `slow`:
-/// no source with a zero point quickly.
-std::variant<IntegerProduct, std::string> product_of(const NodeFacts &facts, bool slow)
+/// The node as a product, or why it is none that is best made here. Others take few weights that have zeros.
+/// `takes_zero`: it is best made here when its source has a zero point, too.
+std::variant<IntegerProduct, std::string> product_of(const NodeFacts &facts, bool takes_zero)
 {
     auto known = integer_product(facts, true);
     if (const auto *product = std::get_if<IntegerProduct>(&known)) {
-        const bool others_would = product->weight_zeros.empty() && !(slow && product->zero_point != 0);
+        const bool others_would = product->weight_zeros.empty() && !(takes_zero && product->zero_point != 0);
         const auto fault = others_would ? window_sums_fault(facts.type(0)) : window_sums_fault(facts.type(0), 0);
         if (!fault.empty())
             return fault;
@@ -131,10 +131,10 @@ std::variant<IntegerProduct, std::string> product_of(const NodeFacts &facts, boo
     return known;
 }
 
-/// Whether a convolution of pixels is done here before oneDNN has begun, which may be slow to begin.
+/// Whether a convolution of pixels whose source has a zero point is done here before oneDNN's tiles have caught up.
 bool is_short(const NodeFacts &facts)
 {
-    constexpr int64_t multiplications = 16'000'000; // by which tiles, which are faster, have caught up
+    constexpr int64_t multiplications = 16'000'000; // by which tiles have
     constexpr int64_t row_of_a_tile = 64;           // integers; fewer fill only a part of it
     const int64_t ins = facts.dims(1)[1];
     return onednn::begins_slowly_with_zero_points() &&
