@@ -35,9 +35,8 @@ struct Compilation {
 ///
 /// The file: 8 bytes of magic, a 64-bit checksum (Hash) of all that follows it, the number of the format, sizes, a
 /// FlatBuffers buffer of the schema stored_model.fbs, and from the next multiple of 4096 bytes on the elements of the
-/// constants, each from a multiple of 64 on. Tensors that share memory share it there too; some may lie in another such file instead
-/// (KnownElements). A file that was read is
-/// mapped: constants are its pages, which all processes share.
+/// constants, each from a multiple of 64 on. Tensors that share memory share it there too; some may lie in another such
+/// file instead (KnownElements). A file that was read is mapped: constants are its pages, which all processes share.
 struct StoredModel {
     struct File {
         std::string path, hash;
